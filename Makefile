@@ -1,0 +1,66 @@
+# `make` alone lists the targets. Each does its own set-up: nothing but Python >= 3.11 is needed before.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PACKAGES := libs/api libs/scene libs/kit libs/client services/depth services/export
+# OpenMP and friends would oversubscribe the cores: work is parallel across frames.
+export OMP_NUM_THREADS ?= 1
+.PHONY: help install gen check protos lint types layers test test-slow demo bench bench-depth bench-export sample clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+install: $(STAMP)  ## make .venv with the whole suite, its command and the tools
+
+$(STAMP): requirements-dev.txt constraints.txt $(PACKAGES:%=%/pyproject.toml)
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else f"Epipar needs Python 3.11 or newer; $(PYTHON) is {sys.version.split()[0]}. Say which to use: make PYTHON=/path/to/python3.12")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "$(PYTHON) cannot make a virtual environment. On Debian or Ubuntu: apt-get install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r requirements-dev.txt
+	@touch $@
+
+gen: $(STAMP)  ## regenerate the stubs from protos/
+	$(BIN)/python tools/gen_protos.py
+
+check: protos lint types layers  ## format, lint, types, layers, contract
+
+protos: $(STAMP)  ## buf lint, format, breaking; stubs are fresh
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code
+	@if git rev-parse --quiet --verify main:protos >/dev/null 2>&1; then $(BIN)/buf breaking --against '.git#branch=main'; \
+	 else echo "buf breaking: there is no branch main with a contract to compare with"; fi
+	$(BIN)/python tools/gen_protos.py --check
+
+lint: $(STAMP)  ## ruff: style and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)  ## mypy --strict
+	$(BIN)/mypy
+
+layers: $(STAMP)  ## who may import whom
+	$(BIN)/lint-imports
+
+test: $(STAMP)  ## all tests that need no GPU and no cluster
+	$(BIN)/pytest -m "not gpu and not cluster"
+
+demo: $(STAMP)  ## reconstruct and export the sample clip, and say how exact it was
+	$(BIN)/epipar demo
+
+bench: bench-depth bench-export  ## all benchmarks; their tables land in benchmarks/
+
+bench-depth: $(STAMP)  ## depth: accuracy and CPU-seconds beside OpenCV SGBM
+	$(BIN)/python -m benchmarks.depth
+
+bench-export: $(STAMP)  ## export: bytes, time, memory, evenness beside py3dtiles, gltfpack, DracoPy, trimesh, LAZ
+	$(BIN)/python -m benchmarks.export
+
+sample: $(STAMP)  ## render the sample clip again (about 10 CPU-minutes)
+	$(BIN)/python tools/render_sample.py
+
+clean:  ## remove what the targets made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache demo
