@@ -77,6 +77,30 @@ MESHOPT_EXTENSION_EXT: MeshoptExtension.ValueType  # 2
 """EXT_meshopt_compression: for older readers."""
 Global___MeshoptExtension: _TypeAlias = MeshoptExtension  # noqa: Y015
 
+class _DracoMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DracoModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DracoMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DRACO_MODE_UNSPECIFIED: _DracoMode.ValueType  # 0
+    """The default, sorted."""
+    DRACO_MODE_SORTED: _DracoMode.ValueType  # 1
+    """Sorted along a Morton curve and kept in that order."""
+    DRACO_MODE_PER_TILE: _DracoMode.ValueType  # 2
+    """Draco's own order, block by block: smaller, but the order is lost."""
+
+class DracoMode(_DracoMode, metaclass=_DracoModeEnumTypeWrapper):
+    """DracoMode tells how points are ordered for Draco."""
+
+DRACO_MODE_UNSPECIFIED: DracoMode.ValueType  # 0
+"""The default, sorted."""
+DRACO_MODE_SORTED: DracoMode.ValueType  # 1
+"""Sorted along a Morton curve and kept in that order."""
+DRACO_MODE_PER_TILE: DracoMode.ValueType  # 2
+"""Draco's own order, block by block: smaller, but the order is lost."""
+Global___DracoMode: _TypeAlias = DracoMode  # noqa: Y015
+
 class _Geometry:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -160,6 +184,8 @@ class ExportOptions(_message.Message):
     MIN_CONFIDENCE_FIELD_NUMBER: _builtins.int
     GEOMETRY_FIELD_NUMBER: _builtins.int
     SURFACE_FIELD_NUMBER: _builtins.int
+    DRACO_MODE_FIELD_NUMBER: _builtins.int
+    COLOR_TOLERANCE_FIELD_NUMBER: _builtins.int
     codec: Global___Codec.ValueType
     """How GLBs and tiles are compressed. Default: CODEC_MESHOPT."""
     position_bits: _builtins.int
@@ -194,6 +220,10 @@ class ExportOptions(_message.Message):
     """Smallest confidence of a point, 0 to 1; default 0. A global cut: prefer the drop percentages."""
     geometry: Global___Geometry.ValueType
     """What to make of the scene. Default: GEOMETRY_POINTS."""
+    draco_mode: Global___DracoMode.ValueType
+    """How points are ordered for Draco. Default: DRACO_MODE_SORTED."""
+    color_tolerance: _builtins.int
+    """Largest error of a decoded colour, in steps of 8-bit sRGB. 1 to 8; default 2."""
     @_builtins.property
     def outlier_removal(self) -> Global___OutlierRemoval:
         """If set, remove points far from their neighbours before anything else."""
@@ -228,11 +258,15 @@ class ExportOptions(_message.Message):
         min_confidence: _builtins.float | None = ...,
         geometry: Global___Geometry.ValueType = ...,
         surface: Global___SurfaceOptions | None = ...,
+        draco_mode: Global___DracoMode.ValueType = ...,
+        color_tolerance: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_full_drop_percent", b"_full_drop_percent", "_full_points", b"_full_points", "_glb", b"_glb", "_medium_drop_percent", b"_medium_drop_percent", "_medium_points", b"_medium_points", "_min_confidence", b"_min_confidence", "_ply", b"_ply", "_position_bits", b"_position_bits", "_preview_drop_percent", b"_preview_drop_percent", "_preview_points", b"_preview_points", "_tiles", b"_tiles", "full_drop_percent", b"full_drop_percent", "full_points", b"full_points", "glb", b"glb", "medium_drop_percent", b"medium_drop_percent", "medium_points", b"medium_points", "min_confidence", b"min_confidence", "outlier_removal", b"outlier_removal", "ply", b"ply", "position_bits", b"position_bits", "preview_drop_percent", b"preview_drop_percent", "preview_points", b"preview_points", "surface", b"surface", "tiles", b"tiles"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_color_tolerance", b"_color_tolerance", "_full_drop_percent", b"_full_drop_percent", "_full_points", b"_full_points", "_glb", b"_glb", "_medium_drop_percent", b"_medium_drop_percent", "_medium_points", b"_medium_points", "_min_confidence", b"_min_confidence", "_ply", b"_ply", "_position_bits", b"_position_bits", "_preview_drop_percent", b"_preview_drop_percent", "_preview_points", b"_preview_points", "_tiles", b"_tiles", "color_tolerance", b"color_tolerance", "full_drop_percent", b"full_drop_percent", "full_points", b"full_points", "glb", b"glb", "medium_drop_percent", b"medium_drop_percent", "medium_points", b"medium_points", "min_confidence", b"min_confidence", "outlier_removal", b"outlier_removal", "ply", b"ply", "position_bits", b"position_bits", "preview_drop_percent", b"preview_drop_percent", "preview_points", b"preview_points", "surface", b"surface", "tiles", b"tiles"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_full_drop_percent", b"_full_drop_percent", "_full_points", b"_full_points", "_glb", b"_glb", "_medium_drop_percent", b"_medium_drop_percent", "_medium_points", b"_medium_points", "_min_confidence", b"_min_confidence", "_ply", b"_ply", "_position_bits", b"_position_bits", "_preview_drop_percent", b"_preview_drop_percent", "_preview_points", b"_preview_points", "_tiles", b"_tiles", "codec", b"codec", "full_drop_percent", b"full_drop_percent", "full_points", b"full_points", "geometry", b"geometry", "glb", b"glb", "medium_drop_percent", b"medium_drop_percent", "medium_points", b"medium_points", "meshopt_extension", b"meshopt_extension", "min_confidence", b"min_confidence", "outlier_removal", b"outlier_removal", "ply", b"ply", "position_bits", b"position_bits", "precompress", b"precompress", "preview_drop_percent", b"preview_drop_percent", "preview_points", b"preview_points", "surface", b"surface", "tiles", b"tiles"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_color_tolerance", b"_color_tolerance", "_full_drop_percent", b"_full_drop_percent", "_full_points", b"_full_points", "_glb", b"_glb", "_medium_drop_percent", b"_medium_drop_percent", "_medium_points", b"_medium_points", "_min_confidence", b"_min_confidence", "_ply", b"_ply", "_position_bits", b"_position_bits", "_preview_drop_percent", b"_preview_drop_percent", "_preview_points", b"_preview_points", "_tiles", b"_tiles", "codec", b"codec", "color_tolerance", b"color_tolerance", "draco_mode", b"draco_mode", "full_drop_percent", b"full_drop_percent", "full_points", b"full_points", "geometry", b"geometry", "glb", b"glb", "medium_drop_percent", b"medium_drop_percent", "medium_points", b"medium_points", "meshopt_extension", b"meshopt_extension", "min_confidence", b"min_confidence", "outlier_removal", b"outlier_removal", "ply", b"ply", "position_bits", b"position_bits", "precompress", b"precompress", "preview_drop_percent", b"preview_drop_percent", "preview_points", b"preview_points", "surface", b"surface", "tiles", b"tiles"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__color_tolerance: _TypeAlias = _typing.Literal["color_tolerance"]  # noqa: Y015
+    _WhichOneofArgType__color_tolerance: _TypeAlias = _typing.Literal["_color_tolerance", b"_color_tolerance"]  # noqa: Y015
     _WhichOneofReturnType__full_drop_percent: _TypeAlias = _typing.Literal["full_drop_percent"]  # noqa: Y015
     _WhichOneofArgType__full_drop_percent: _TypeAlias = _typing.Literal["_full_drop_percent", b"_full_drop_percent"]  # noqa: Y015
     _WhichOneofReturnType__full_points: _TypeAlias = _typing.Literal["full_points"]  # noqa: Y015
@@ -255,6 +289,8 @@ class ExportOptions(_message.Message):
     _WhichOneofArgType__preview_points: _TypeAlias = _typing.Literal["_preview_points", b"_preview_points"]  # noqa: Y015
     _WhichOneofReturnType__tiles: _TypeAlias = _typing.Literal["tiles"]  # noqa: Y015
     _WhichOneofArgType__tiles: _TypeAlias = _typing.Literal["_tiles", b"_tiles"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__color_tolerance) -> _WhichOneofReturnType__color_tolerance | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__full_drop_percent) -> _WhichOneofReturnType__full_drop_percent | None: ...
     @_typing.overload

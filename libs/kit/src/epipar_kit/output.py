@@ -1,0 +1,115 @@
+"""Make one output exactly once: answer it from what exists, or have a job make it, then publish.
+
+This is what every compute call of the suite does; a service adds what its messages look like.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from epipar_kit.errors import AlreadyExistsError, InternalError, InvalidInputError
+from epipar_kit.events import ProgressEvent
+from epipar_kit.staging import Stage
+from epipar_kit.store import ArtifactStore
+from epipar_kit.work import ResultEvent, run_work
+
+
+@dataclass(frozen=True, slots=True)
+class OutputPlan:
+    """One output to make.
+
+    Attributes:
+        output_uri: store key of the folder to make.
+        manifest_name: file in it that is written last and holds ``content_hash``.
+        content_hash: hash of input and options.
+        module: module of the job, see work.run_work.
+        request: makes the job's request from the folder that the job is to fill.
+        env: variables for the job.
+    """
+
+    output_uri: str
+    manifest_name: str
+    content_hash: str
+    module: str
+    request: Callable[[Path], Mapping[str, Any]]
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedEvent:
+    """The output is there. Comes once and last.
+
+    Attributes:
+        manifest: what its manifest holds.
+        cached: it was there before; nothing was done.
+        result: what the job returned; empty if ``cached``.
+    """
+
+    manifest: dict[str, Any]
+    cached: bool
+    result: dict[str, Any] = field(default_factory=dict)
+
+
+async def make_output(
+    store: ArtifactStore, plan: OutputPlan
+) -> AsyncGenerator[ProgressEvent | FinishedEvent, None]:
+    """Make an output, or find it made.
+
+    Work that was interrupted, or stopped for want of room, is kept for the next call with the same
+    hash; after an InvalidInputError it is thrown away, as no repeat can succeed.
+
+    Yields:
+        ProgressEvent as they come, then one FinishedEvent.
+
+    Raises:
+        AlreadyExistsError: OUTPUT_EXISTS, the output is there with another hash.
+        NotReadyError: OUTPUT_BUSY, another call is making it.
+        EpiparError: what the job raised.
+    """
+    manifest = await asyncio.to_thread(_finished, store, plan)
+    if manifest is not None:
+        yield FinishedEvent(manifest, cached=True)
+        return
+    try:
+        stage = await asyncio.to_thread(store.stage, plan.output_uri, plan.content_hash)
+    except AlreadyExistsError:
+        # Another call may have finished the same output since we looked.
+        manifest = await asyncio.to_thread(_finished, store, plan)
+        if manifest is None:
+            raise
+        yield FinishedEvent(manifest, cached=True)
+        return
+    result: dict[str, Any] = {}
+    with stage:
+        try:
+            async with aclosing(_work(stage, plan)) as events:
+                async for event in events:
+                    if isinstance(event, ResultEvent):
+                        result = event.result
+                    else:
+                        yield event
+        except InvalidInputError:
+            stage.discard()
+            raise
+        await asyncio.to_thread(stage.publish)
+    manifest = await asyncio.to_thread(_finished, store, plan)
+    if manifest is None:
+        raise InternalError()
+    yield FinishedEvent(manifest, cached=False, result=result)
+
+
+def _finished(store: ArtifactStore, plan: OutputPlan) -> dict[str, Any] | None:
+    return store.finished(plan.output_uri, plan.content_hash, plan.manifest_name)
+
+
+def _work(stage: Stage, plan: OutputPlan) -> AsyncGenerator[ProgressEvent | ResultEvent, None]:
+    # The child inherits the lock: should this process be killed, nobody else can write the output
+    # before the child is gone too.
+    return run_work(
+        plan.module, plan.request(stage.path), env=plan.env, pass_fds=(stage.lock_fd,)
+    )
