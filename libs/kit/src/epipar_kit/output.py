@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from epipar_kit.errors import AlreadyExistsError, InternalError, InvalidInputError
-from epipar_kit.events import ProgressEvent
+from epipar_kit.events import Event, ProgressEvent, ResultEvent
 from epipar_kit.staging import Stage
 from epipar_kit.store import ArtifactStore
-from epipar_kit.work import ResultEvent, run_work
+from epipar_kit.work import run_work
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +41,17 @@ class OutputPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class FinishedEvent:
+class FinishedEvent(ResultEvent):
     """The output is there. Comes once and last.
 
     Attributes:
-        manifest: what its manifest holds.
-        cached: it was there before; nothing was done.
         result: what the job returned; empty if ``cached``.
+        manifest: what the output's manifest holds.
+        cached: it was there before; nothing was done.
     """
 
     manifest: dict[str, Any]
     cached: bool
-    result: dict[str, Any] = field(default_factory=dict)
 
 
 async def make_output(
@@ -73,7 +72,7 @@ async def make_output(
     """
     manifest = await asyncio.to_thread(_finished, store, plan)
     if manifest is not None:
-        yield FinishedEvent(manifest, cached=True)
+        yield FinishedEvent({}, manifest, cached=True)
         return
     try:
         stage = await asyncio.to_thread(store.stage, plan.output_uri, plan.content_hash)
@@ -82,7 +81,7 @@ async def make_output(
         manifest = await asyncio.to_thread(_finished, store, plan)
         if manifest is None:
             raise
-        yield FinishedEvent(manifest, cached=True)
+        yield FinishedEvent({}, manifest, cached=True)
         return
     result: dict[str, Any] = {}
     with stage:
@@ -100,14 +99,14 @@ async def make_output(
     manifest = await asyncio.to_thread(_finished, store, plan)
     if manifest is None:
         raise InternalError()
-    yield FinishedEvent(manifest, cached=False, result=result)
+    yield FinishedEvent(result, manifest, cached=False)
 
 
 def _finished(store: ArtifactStore, plan: OutputPlan) -> dict[str, Any] | None:
     return store.finished(plan.output_uri, plan.content_hash, plan.manifest_name)
 
 
-def _work(stage: Stage, plan: OutputPlan) -> AsyncGenerator[ProgressEvent | ResultEvent, None]:
+def _work(stage: Stage, plan: OutputPlan) -> AsyncGenerator[Event, None]:
     # The child inherits the lock: should this process be killed, nobody else can write the output
     # before the child is gone too.
     return run_work(
