@@ -182,6 +182,8 @@ class _Child:
             await asyncio.wait({self._log_task}, timeout=_DRAIN_S)
             self._log_task.cancel()
         for transport in self._transports:
+            if transport.is_closing():
+                continue
             if isinstance(transport, asyncio.WriteTransport):
                 transport.abort()  # what the child did not read, nobody will
             else:
