@@ -148,17 +148,18 @@ def look_at(
     Raises:
         ValueError: eye and target coincide, or the view is along up.
     """
-    forward: F64 = np.subtract(target, eye, dtype=np.float64)
-    right: F64 = np.cross(forward, up)
+    center, up_axis = np.asarray(eye, np.float64), np.asarray(up, np.float64)
+    forward: F64 = np.asarray(target, np.float64) - center
+    right: F64 = np.cross(forward, up_axis)
     distance, sideways = np.linalg.norm(forward), np.linalg.norm(right)
-    if not sideways > 1e-9 * distance * np.linalg.norm(up):
-        raise ValueError(f"view from {eye} to {target} is empty or along up {up}")
+    if not sideways > 1e-9 * distance * np.linalg.norm(up_axis):
+        raise ValueError(f"view from {eye!r} to {target!r} is empty or along up {up!r}")
     forward, right = forward / distance, right / sideways
     pose = np.eye(4)
     pose[:3, 0] = right
     pose[:3, 1] = np.cross(forward, right)
     pose[:3, 2] = forward
-    pose[:3, 3] = eye
+    pose[:3, 3] = center
     return pose
 
 
