@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import operator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from epipar_scene.arrays import F32, F64
+
+# Points keep their precision through every conversion.
+Points = TypeVar("Points", F32, F64)
 
 # Multiplied elementwise, not as a matrix: exact, so that each conversion is undone bit for bit.
 _FLIP_YZ_COLUMNS: F64 = np.array([1.0, -1.0, -1.0, 1.0])
@@ -93,12 +97,12 @@ def opencv_from_opengl(cam_to_world: F64) -> F64:
     return cam_to_world * _FLIP_YZ_COLUMNS
 
 
-def gltf_from_world(points: F32) -> F32:
+def gltf_from_world(points: Points) -> Points:
     """Turn (N, 3) world points (y down) into glTF's axes (y up): (x, -y, -z)."""
     return points * _FLIP_YZ_POINTS
 
 
-def world_from_gltf(points: F32) -> F32:
+def world_from_gltf(points: Points) -> Points:
     """Turn (N, 3) glTF points into world axes; the inverse of gltf_from_world."""
     return points * _FLIP_YZ_POINTS
 
@@ -108,16 +112,16 @@ def gltf_camera_from_world(cam_to_world: F64) -> F64:
     return _FLIP_YZ_ROWS * cam_to_world * _FLIP_YZ_COLUMNS
 
 
-def tiles_from_gltf(points: F64) -> F64:
+def tiles_from_gltf(points: Points) -> Points:
     """Turn (N, 3) glTF points (y up) into 3D Tiles axes (z up): (x, -z, y)."""
     return np.stack([points[:, 0], -points[:, 2], points[:, 1]], axis=1)
 
 
-def gltf_from_tiles(points: F64) -> F64:
+def gltf_from_tiles(points: Points) -> Points:
     """Turn (N, 3) 3D Tiles points (z up) into glTF's axes: (x, z, -y); undoes tiles_from_gltf."""
     return np.stack([points[:, 0], points[:, 2], -points[:, 1]], axis=1)
 
 
-def tiles_from_world(points: F64) -> F64:
+def tiles_from_world(points: Points) -> Points:
     """Turn (N, 3) world points (y down, z forward) into 3D Tiles axes: (x, z, -y)."""
     return np.stack([points[:, 0], points[:, 2], -points[:, 1]], axis=1)

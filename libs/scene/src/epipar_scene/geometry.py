@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from epipar_scene.arrays import F32, F64, Bools
 from epipar_scene.cameras import Intrinsics, world_to_camera
@@ -83,11 +84,13 @@ def project(points: F64 | F32, intrinsics: Intrinsics, cam_to_world: F64) -> tup
     _check_shape("points", points, (None, 3))
     _check_shape("cam_to_world", cam_to_world, (4, 4))
     extrinsics = world_to_camera(cam_to_world)
-    camera = points.astype(np.float64) @ extrinsics[:3, :3].T + extrinsics[:3, 3]
-    depth: F64 = np.where(np.isfinite(camera).all(1) & (camera[:, 2] > 0), camera[:, 2], np.nan)
     focal = np.array([intrinsics.fx, intrinsics.fy])
     center = np.array([intrinsics.cx, intrinsics.cy])
-    with np.errstate(over="ignore"):
+    # Points at infinity and just before the centre are answered by NaN and by far pixels.
+    with np.errstate(invalid="ignore", over="ignore"):
+        camera = points.astype(np.float64) @ extrinsics[:3, :3].T + extrinsics[:3, 3]
+        visible = np.isfinite(camera).all(axis=1) & (camera[:, 2] > 0)
+        depth: F64 = np.where(visible, camera[:, 2], np.nan)
         pixels: F64 = camera[:, :2] / depth[:, np.newaxis] * focal + center
     return pixels, depth
 
@@ -131,31 +134,32 @@ def sample_bilinear(image: np.ndarray[Any, Any], pixels: F64) -> F64:
 
 
 def look_at(
-    eye: tuple[float, float, float],
-    target: tuple[float, float, float],
-    up: tuple[float, float, float] = (0.0, -1.0, 0.0),
+    eye: npt.ArrayLike,
+    target: npt.ArrayLike,
+    up: npt.ArrayLike = (0.0, -1.0, 0.0),
 ) -> F64:
     """Return the (4, 4) camera-to-world of a camera at eye that looks at target.
 
     Args:
-        eye: camera centre.
-        target: the world point that falls on the optical axis.
-        up: the world direction that points up in the image; the world is y down.
+        eye: (3,) camera centre.
+        target: (3,) the world point that falls on the optical axis.
+        up: (3,) the world direction that points up in the image; the world is y down.
 
     Raises:
         ValueError: eye and target coincide, or the view is along up.
     """
-    forward = np.subtract(target, eye)
-    right = np.cross(forward, up)
+    center, up_axis = np.asarray(eye, np.float64), np.asarray(up, np.float64)
+    forward: F64 = np.asarray(target, np.float64) - center
+    right: F64 = np.cross(forward, up_axis)
     distance, sideways = np.linalg.norm(forward), np.linalg.norm(right)
-    if not sideways > 1e-9 * distance * np.linalg.norm(up):
-        raise ValueError(f"view from {eye} to {target} is empty or along up {up}")
+    if not sideways > 1e-9 * distance * np.linalg.norm(up_axis):
+        raise ValueError(f"view from {eye!r} to {target!r} is empty or along up {up!r}")
     forward, right = forward / distance, right / sideways
     pose = np.eye(4)
     pose[:3, 0] = right
     pose[:3, 1] = np.cross(forward, right)
     pose[:3, 2] = forward
-    pose[:3, 3] = eye
+    pose[:3, 3] = center
     return pose
 
 
