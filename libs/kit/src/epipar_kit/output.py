@@ -28,7 +28,8 @@ class OutputPlan:
         manifest_name: file in it that is written last and holds ``content_hash``.
         content_hash: hash of input and options.
         module: module of the job, see work.run_work.
-        request: makes the job's request from the folder that the job is to fill.
+        request: makes the job's request from the folder that the job is to fill; runs in a thread
+            and may lay small inputs down there.
         env: variables for the job.
     """
 
@@ -86,7 +87,8 @@ async def make_output(
     result: dict[str, Any] = {}
     with stage:
         try:
-            async with aclosing(_work(stage, plan)) as events:
+            request = await asyncio.to_thread(plan.request, stage.path)
+            async with aclosing(_work(stage, plan, request)) as events:
                 async for event in events:
                     if isinstance(event, ResultEvent):
                         result = event.result
@@ -98,7 +100,7 @@ async def make_output(
         await asyncio.to_thread(stage.publish)
     manifest = await asyncio.to_thread(_finished, store, plan)
     if manifest is None:
-        raise InternalError()
+        raise InternalError
     yield FinishedEvent(result, manifest, cached=False)
 
 
@@ -106,9 +108,9 @@ def _finished(store: ArtifactStore, plan: OutputPlan) -> dict[str, Any] | None:
     return store.finished(plan.output_uri, plan.content_hash, plan.manifest_name)
 
 
-def _work(stage: Stage, plan: OutputPlan) -> AsyncGenerator[Event, None]:
+def _work(
+    stage: Stage, plan: OutputPlan, request: Mapping[str, Any]
+) -> AsyncGenerator[Event, None]:
     # The child inherits the lock: should this process be killed, nobody else can write the output
     # before the child is gone too.
-    return run_work(
-        plan.module, plan.request(stage.path), env=plan.env, pass_fds=(stage.lock_fd,)
-    )
+    return run_work(plan.module, request, env=plan.env, pass_fds=(stage.lock_fd,))

@@ -46,6 +46,9 @@ class ServerSettings(BaseSettings):
     ready_file: Path | None = Field(
         default=None, description="JSON file written when the service answers, removed at its end."
     )
+    stop_on_stdin_eof: bool = Field(
+        default=False, description="Drain when standard input ends: die with whoever started it."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least severe event that is logged."
     )
