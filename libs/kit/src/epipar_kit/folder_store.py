@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -203,11 +204,13 @@ class FolderStore:
     def _inside(self, uri: str, *, field: str = "uri", follow_last: bool = True) -> Path:
         """Return the path of a key, refusing one that leads out of the root."""
         path = self.root / checked_key(uri, field=field)
+        followed = path if follow_last else path.parent
         try:
-            parent = path.parent.resolve()
-            real = path.resolve() if follow_last else parent / path.name
-        except (OSError, RuntimeError):  # a loop of links
-            raise _leaves(uri, field) from None
+            followed.stat()
+        except OSError as error:
+            if error.errno == errno.ELOOP:  # resolve() reports it in some versions only
+                raise _leaves(uri, field) from None
+        real = followed.resolve() if follow_last else followed.resolve() / path.name
         if not real.is_relative_to(self.root) or any(
             map(is_hidden_part, real.relative_to(self.root).parts)
         ):
