@@ -116,14 +116,11 @@ async def test_a_request_id_is_echoed_in_both_metadata_and_stands_in_the_log() -
     )
 
 
-@pytest.mark.parametrize("asked", ["", "x" * 65, "a b", 'a"\x7f'])
+@pytest.mark.parametrize("asked", ["", "x" * 65, "a b", "../a", '{"a":1}'])
 async def test_an_odd_request_id_is_replaced(asked: str) -> None:
     async with serving([echo_service(EchoServicer())]) as channel:
-        try:
-            call = method(channel, "Say")(HELLO, metadata=(("x-request-id", asked),))
-            initial = dict(await call.initial_metadata())
-        except (ValueError, grpc.aio.AioRpcError):
-            return  # this client refuses to send it at all
+        call = method(channel, "Say")(HELLO, metadata=(("x-request-id", asked),))
+        initial = dict(await call.initial_metadata())
     assert len(str(initial["x-request-id"])) == 32
 
 
@@ -208,7 +205,7 @@ async def test_a_deadline_reaches_the_handler_and_ends_it() -> None:
             _ = [reply async for reply in method(channel, "Wait")(HELLO, timeout=0.3)]
         await servicer.ended.wait()
     assert servicer.seen[0] is None
-    assert 900 < servicer.seen[1] <= 1000
+    assert 900 < servicer.seen[1] < 1100  # grpc rounds long ones up
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     assert reason_of(caught.value) == "DEADLINE_EXCEEDED"
     labels = {"method": f"/{NAME}/Wait", "code": "DEADLINE_EXCEEDED"}
@@ -233,7 +230,8 @@ async def test_a_crash_of_the_work_is_typed_and_the_service_lives() -> None:
             _ = [reply async for reply in method(channel, "Work")(StringValue(value="segfault -"))]
         replies = [r.value async for r in method(channel, "Work")(StringValue(value="echo -"))]
     assert reason_of(caught.value) == "WORKER_DIED"
-    assert replies == ["reading", "result"]
+    assert set(replies[:-1]) == {"reading"}
+    assert replies[-1] == "result"
 
 
 async def test_health_knows_the_server_and_each_service() -> None:
@@ -414,7 +412,7 @@ async def test_a_second_signal_ends_the_grace(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await running.read()
-    await process.communicate()
+    await process.communicate(b"")
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
     assert process.returncode == 0
 

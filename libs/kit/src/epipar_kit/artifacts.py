@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mimetypes
 import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -11,11 +10,13 @@ DEFAULT_MEDIA_TYPE = "application/octet-stream"
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
-# Fixed here, because the machine's own table of types differs from one system to the next.
+# Fixed here: the machine's own table of types differs from one system to the next.
 _MEDIA_TYPES = {
     ".avi": "video/x-msvideo",
+    ".csv": "text/csv",
     ".glb": "model/gltf-binary",
     ".gltf": "model/gltf+json",
+    ".html": "text/html",
     ".jpeg": "image/jpeg",
     ".jpg": "image/jpeg",
     ".json": "application/json",
@@ -25,7 +26,9 @@ _MEDIA_TYPES = {
     ".npy": "application/x-npy",
     ".ply": "application/ply",
     ".png": "image/png",
+    ".txt": "text/plain",
     ".webm": "video/webm",
+    ".webp": "image/webp",
     ".zst": "application/zstd",
 }
 
@@ -63,10 +66,5 @@ class Artifact:
 
 
 def media_type_of(name: str) -> str:
-    """Guess a media type from a file name; unknown endings are octet streams."""
-    suffix = PurePosixPath(name).suffix.lower()
-    known = _MEDIA_TYPES.get(suffix)
-    if known is not None:
-        return known
-    guessed, _ = mimetypes.guess_type(f"x{suffix}", strict=True)
-    return guessed or DEFAULT_MEDIA_TYPE
+    """Return the media type of a file name; unknown endings are octet streams."""
+    return _MEDIA_TYPES.get(PurePosixPath(name).suffix.lower(), DEFAULT_MEDIA_TYPE)

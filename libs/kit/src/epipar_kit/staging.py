@@ -16,6 +16,7 @@ import json
 import os
 import shutil
 import stat
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -193,7 +194,8 @@ def sync_path(path: Path) -> None:
 def _locked(folder: Path, output_uri: str) -> int:
     """Lock the folder's lock file and return its descriptor."""
     while True:
-        folder.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):  # exist_ok looks twice, and it may vanish in between
+            folder.mkdir(parents=True)
         try:
             fd = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except FileNotFoundError:
