@@ -266,6 +266,8 @@ async def serve_process(service: str) -> None:
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     if os.environ.get(f"{prefix}STOP_ON_STDIN_EOF") == "true":
         loop.add_reader(0, lambda: stop.set() if not os.read(0, 4096) else None)
+    if pids := os.environ.get("FAKE_PIDS"):
+        Path(pids, f"{os.getpid()}").touch()  # noqa: ASYNC240 - nobody is served yet
     ready = {"event": "ready", "service": service, "address": f"{host}:{port}", "pid": os.getpid()}
     sys.stdout.write(json.dumps(ready) + "\n")
     sys.stdout.flush()
