@@ -64,7 +64,7 @@ async def abort(
 
 def progress(stage: str, done: int, total: int) -> progress_pb2.Progress:
     return progress_pb2.Progress(
-        stage=stage, done=done, total=total, unit="frames", message=f"{stage} frame {done}"
+        stage=stage, done=done, total=total, unit="frames", message=f"{stage} frame {done} [/b]"
     )
 
 

@@ -206,6 +206,20 @@ async def test_a_call_runs_once(client: EpiparClient) -> None:
         await call
 
 
+@pytest.mark.parametrize("request_id", ["a b", "ä", "x" * 129, "a\n"])
+async def test_a_request_id_that_cannot_travel_is_refused(
+    client: EpiparClient, request_id: str
+) -> None:
+    with pytest.raises(InvalidInputError, match="visible ASCII"):
+        client.reconstruct("clip.mp4", "scenes/a", request_id=request_id)
+
+
+async def test_a_key_that_is_no_unicode_is_refused_with_its_field(client: EpiparClient) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        client.reconstruct("clip.mp4", "scenes/\udcff")
+    assert caught.value.field == "output_uri"
+
+
 async def test_engines_are_listed_with_what_they_can(client: EpiparClient) -> None:
     (engine,) = await client.list_engines()
     assert engine.available

@@ -102,6 +102,16 @@ def test_a_missing_input_is_not_found(epipar: Epipar) -> None:
     assert "epipar: NOT_FOUND: 'nothing.mp4' does not exist" in done.stderr
 
 
+def test_names_that_are_no_unicode_are_read_and_refused_in_order(epipar: Epipar) -> None:
+    name = os.fsdecode(b"clip-\xff.mp4")
+    (epipar.folder / name).write_bytes(b"video")
+    assert epipar.run("reconstruct", name, "-o", "scene").returncode == 0
+    assert seen_by_the_service(epipar.folder / "scene") == ".scene.input/input.mp4"
+    refused = epipar.run("reconstruct", name, "-o", os.fsdecode(b"scene-\xff"))
+    assert refused.returncode == 3
+    assert "epipar: BAD_REQUEST: output_uri is" in refused.stderr
+
+
 def test_other_content_under_the_scenes_name_is_kept_and_told(epipar: Epipar) -> None:
     (epipar.folder / "clip.mp4").write_bytes(b"video")
     (epipar.folder / "scene").mkdir()

@@ -28,6 +28,7 @@ def running(epipar: Epipar, **env: str) -> Iterator[tuple[subprocess.Popen[str],
             yield process, read_until(process, "ready")
         finally:
             process.kill()
+            epipar.assert_all_services_ended()  # and so the default ports are free again
 
 
 def pids_of(epipar: Epipar) -> set[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import signal
 import sys
@@ -27,6 +28,9 @@ COMMANDS: dict[str, Command] = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a file name may hold any bytes
+            stream.reconfigure(errors="backslashreplace")
     arguments = build_parser().parse_args(argv)
     reporter = reporter_for(as_json=arguments.json)
     try:
@@ -47,6 +51,8 @@ async def _run(command: Command, arguments: Namespace, reporter: Reporter) -> in
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            continue  # nohup, or a background job of a shell
         loop.add_signal_handler(number, stop, number)
     try:
         await task

@@ -37,9 +37,12 @@ async def run(arguments: Namespace, reporter: Reporter) -> None:
     sample = find_sample(Path(arguments.sample) if arguments.sample else None)
     output = Path(arguments.output).resolve()
     scene_path = output / "scene"
+    reporter.event("step", f"reconstructing {sample / CLIP}", {"step": "reconstruct"})
     reconstructed = await reconstruct_locally(
         sample / CLIP, scene_path, None, DepthOptions(), reporter
     )
+    reporter.close()
+    reporter.event("step", f"exporting {scene_path}", {"step": "export"})
     exported = await export_locally(scene_path, None, ExportOptions(), reporter)
     picture = output / "overview.png"
     truth = sample / TRUTH

@@ -53,8 +53,7 @@ def reporter_for(*, as_json: bool) -> Reporter:
     """Choose how to report: JSON lines if asked for, bars on a terminal, plain lines elsewhere."""
     if as_json:
         return JsonReporter()
-    console = Console(stderr=True)
-    return BarReporter(console) if console.is_terminal else PlainReporter()
+    return BarReporter(Console(stderr=True)) if sys.stderr.isatty() else PlainReporter()
 
 
 class JsonReporter:
@@ -102,7 +101,7 @@ class JsonReporter:
         """Nothing to put back."""
 
     def _write(self, line: Mapping[str, Any]) -> None:
-        print(json.dumps(line, ensure_ascii=False), flush=True)
+        print(json.dumps(line), flush=True)
 
 
 class PlainReporter:
@@ -195,12 +194,12 @@ class BarReporter:
     def _running_bars(self) -> Bars:
         if self._bars is None:
             self._bars = Bars(
-                TextColumn("{task.description:<16}"),
+                TextColumn("{task.description:<16}", markup=False),
                 BarColumn(bar_width=28),
-                TextColumn("{task.fields[counts]:>16}"),
+                TextColumn("{task.fields[counts]:>16}", markup=False),
                 TimeElapsedColumn(),
                 TimeRemainingColumn(compact=True),
-                TextColumn("[dim]{task.fields[note]}", markup=True),
+                TextColumn("{task.fields[note]}", style="dim", markup=False),
                 console=self._console,
             )
             self._bars.start()

@@ -99,6 +99,7 @@ class Call(Generic[ResultT]):
     async def _result(self) -> ResultT:
         async for event in self:
             if not isinstance(event, Progress):
+                await self.aclose()
                 return event
         raise AssertionError("a run ends with a result or an error")  # _run sees to it
 

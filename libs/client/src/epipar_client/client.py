@@ -23,7 +23,7 @@ from epipar_client.convert import (
     predict_event_from,
     predict_request_from,
 )
-from epipar_client.errors import EpiparError, UnavailableError, error_from_rpc
+from epipar_client.errors import EpiparError, InvalidInputError, UnavailableError, error_from_rpc
 from epipar_client.options import Camera, DepthOptions, ExportOptions, InlineImage
 from epipar_client.retry import Retry
 from epipar_client.types import Engine, ExportResult, Progress, SceneResult
@@ -223,7 +223,7 @@ class EpiparClient:
         timeout_s: float | None,
         request_id: str | None,
     ) -> Call[Any]:
-        request_id = request_id or _fresh_id()
+        request_id = _checked_id(request_id) if request_id else _fresh_id()
         metadata = self._metadata(request_id)
         return Call(
             lambda remaining_s: method(request, timeout=remaining_s, metadata=metadata),
@@ -267,3 +267,13 @@ class EpiparClient:
 
 def _fresh_id() -> str:
     return uuid.uuid4().hex
+
+
+def _checked_id(request_id: str) -> str:
+    if len(request_id) > 128 or not all("!" <= letter <= "~" for letter in request_id):
+        raise InvalidInputError(
+            f"request_id is {request_id[:200]!r}; it must be at most 128 visible ASCII characters",
+            reason="BAD_REQUEST",
+            field="request_id",
+        )
+    return request_id

@@ -70,9 +70,9 @@ def predict_request_from(
     Raises:
         InvalidInputError: the inline images break a limit, or a value does not fit its field.
     """
-    request = depth_pb2.PredictRequest(output_uri=output_uri, engine=engine or "")
+    request = _filled(depth_pb2.PredictRequest(), output_uri=output_uri, engine=engine)
     if isinstance(source, str):
-        request.input_uri = source
+        _filled(request, input_uri=source)
     elif isinstance(source, Path):
         raise InvalidInputError(
             f"source is the local path {str(source)!r}; it must be a store key or inline images",
@@ -139,7 +139,7 @@ def export_request_from(
     Raises:
         InvalidInputError: a value does not fit its field.
     """
-    request = export_pb2.ExportRequest(scene_uri=scene_uri, output_uri=output_uri or "")
+    request = _filled(export_pb2.ExportRequest(), scene_uri=scene_uri, output_uri=output_uri)
     if options is None:
         return request
     drop = options.drop_percent or (None, None, None)
