@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, RawDescriptionHelpFormatter, _SubParsersAction
+from argparse import (
+    ArgumentParser,
+    ArgumentTypeError,
+    RawDescriptionHelpFormatter,
+    _SubParsersAction,
+)
+from collections.abc import Callable
 
 from epipar_cli.export import DROP_PRESETS, drop_percent
 from epipar_client import __version__
@@ -104,7 +110,7 @@ def _add_up(commands: _SubParsersAction[ArgumentParser]) -> None:
     parser.add_argument("--data", default=DEFAULT_DATA, metavar="DIR", help="default: %(default)s")
     parser.add_argument(
         "--grace",
-        type=_seconds,
+        type=_seconds_up_to(3600),
         default=10.0,
         metavar="SECONDS",
         help="how long calls that run may take to end on Ctrl-C; default: %(default)g",
@@ -176,7 +182,9 @@ def _add_doctor(commands: _SubParsersAction[ArgumentParser]) -> None:
 def _add_remote(parser: ArgumentParser) -> None:
     group = parser.add_argument_group("running suite")
     group.add_argument("--address", metavar="HOST:PORT", help="use this service, start none")
-    group.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="with --address")
+    group.add_argument(
+        "--timeout", type=_seconds_up_to(10**7), metavar="SECONDS", help="with --address"
+    )
     group.add_argument("--tls", action="store_true", help="encrypt, trusting the system")
     group.add_argument("--ca", metavar="PEM", help="encrypt, trusting these authorities")
     group.add_argument("--cert", metavar="PEM", help="this client's certificate")
@@ -184,8 +192,14 @@ def _add_remote(parser: ArgumentParser) -> None:
     group.description = "EPIPAR_TOKEN in the environment is sent as a bearer token."
 
 
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1e9:
-        raise ValueError(f"{text} is no time")  # argparse tells it as a wrong value
-    return value
+def _seconds_up_to(limit: int) -> Callable[[str], float]:
+    def seconds(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = -1.0
+        if not 0 <= value <= limit:
+            raise ArgumentTypeError(f"{text!r} must be 0 to {limit} seconds")
+        return value
+
+    return seconds

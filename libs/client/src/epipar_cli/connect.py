@@ -15,8 +15,8 @@ from epipar_cli.process import ServiceProcess, last_line_of
 from epipar_cli.services import ServiceSpec
 from epipar_client import EpiparClient, EpiparError, Retry, ServiceError, Tls, UnavailableError
 
-STOP_GRACE_S = 2.5
-"""How long a service of this command's own may take to stop its work."""
+_LAST_WORDS_S = 2.0
+"""How long to wait for the exit status of a service whose connection broke."""
 
 
 @contextlib.asynccontextmanager
@@ -45,7 +45,9 @@ async def own_service(spec: ServiceSpec, root: Path) -> AsyncIterator[EpiparClie
             await client.wait_until_serving(spec.name)
             yield client
     except (ServiceError, UnavailableError) as error:
-        status = process.exit_status()
+        # A connection that broke is often the first sign of a process that ends.
+        lost = isinstance(error, UnavailableError) and error.reason == "UNAVAILABLE"
+        status = await process.exit_status(within_s=_LAST_WORDS_S) if lost else None
         if status is None and isinstance(error, UnavailableError):
             raise  # it runs, and has said itself what is missing
         keep_log = True
@@ -60,7 +62,7 @@ async def own_service(spec: ServiceSpec, root: Path) -> AsyncIterator[EpiparClie
             request_id=error.request_id,
         ) from error
     finally:
-        await process.stop(grace_s=STOP_GRACE_S)
+        await process.stop()
         if not keep_log:
             log.unlink(missing_ok=True)
 

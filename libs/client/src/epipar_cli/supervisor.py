@@ -23,13 +23,21 @@ class Supervisor:
     """Starts a service, and starts it again at the same address whenever it ends."""
 
     def __init__(
-        self, spec: ServiceSpec, *, store: Path, logs: Path, port: int, reporter: Reporter
+        self,
+        spec: ServiceSpec,
+        *,
+        store: Path,
+        logs: Path,
+        port: int,
+        grace_s: float,
+        reporter: Reporter,
     ) -> None:
         self.spec = spec
         self.address = ""
         self._store = store
         self._log = logs / f"{spec.name}.log"
         self._port = port
+        self._grace_s = grace_s
         self._reporter = reporter
         self._process: ServiceProcess | None = None
 
@@ -42,7 +50,11 @@ class Supervisor:
         if self._log.exists() and self._log.stat().st_size > MAX_LOG_BYTES:
             self._log.replace(self._log.with_suffix(".log.1"))
         self._process = await ServiceProcess.start(
-            self.spec, store=self._store, log=self._log, port=self._port
+            self.spec,
+            store=self._store,
+            log=self._log,
+            port=self._port,
+            grace_s=self._grace_s,
         )
         self.address, self._port = self._process.address, self._process.port
         async with EpiparClient(self.address) as client:
@@ -55,7 +67,7 @@ class Supervisor:
             ended = "could not be started"
             if self._process is not None:
                 ended = f"ended with status {await self._process.wait()}"
-                await self.stop(grace_s=0)
+                await self.stop()
             if time.monotonic() - since > _STEADY_S:
                 delay_s = _FIRST_DELAY_S
             self._tell("service_ended", f"{ended}; again in {delay_s:g} s (log: {self._log})")
@@ -64,16 +76,16 @@ class Supervisor:
             try:
                 await self.start()
             except UnavailableError as error:
-                await self.stop(grace_s=0)
+                await self.stop()
                 self._tell("service_failed", error.message)
             else:
                 self._tell("service_restarted", f"serves again at {self.address}")
 
-    async def stop(self, *, grace_s: float) -> None:
+    async def stop(self) -> None:
         """Let the service drain, then end it; does nothing if it does not run."""
         process, self._process = self._process, None
         if process is not None:
-            await process.stop(grace_s=grace_s)
+            await process.stop()
 
     def _tell(self, event: str, text: str) -> None:
         self._reporter.event(

@@ -35,6 +35,7 @@ async def run(arguments: Namespace, reporter: Reporter) -> None:
                 store=store,
                 logs=logs,
                 port=preferred_port(spec.default_port),
+                grace_s=arguments.grace,
                 reporter=reporter,
             )
             for spec in SERVICES
@@ -46,9 +47,7 @@ async def run(arguments: Namespace, reporter: Reporter) -> None:
             await asyncio.gather(*(supervisor.keep_running() for supervisor in supervisors))
         finally:
             reporter.event("stopping", "epipar: stopping; Ctrl-C again ends it at once", {})
-            await asyncio.gather(
-                *(supervisor.stop(grace_s=arguments.grace) for supervisor in supervisors)
-            )
+            await asyncio.gather(*(supervisor.stop() for supervisor in supervisors))
 
 
 def _tell_ready(supervisors: list[Supervisor], store: Path, logs: Path, reporter: Reporter) -> None:
