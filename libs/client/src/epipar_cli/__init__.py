@@ -1,0 +1,1 @@
+"""The `epipar` command: start the services, reconstruct, export, look after the installation."""

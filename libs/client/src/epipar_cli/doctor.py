@@ -1,0 +1,211 @@
+"""`epipar doctor`: is this machine ready, and what to do where it is not."""
+
+# ruff: noqa: ASYNC240 - the event loop of a command serves nobody else
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from argparse import Namespace
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+from epipar_cli.output import Reporter
+from epipar_cli.services import SERVICES
+from epipar_cli.supervisor import preferred_port
+from epipar_client import NotReadyError
+
+_MIN_PYTHON = (3, 11)
+_NEEDED = ("epipar-api", "epipar-scene", "grpcio", "protobuf", "numpy", "Pillow")
+_USEFUL = ("epipar-kit", *(spec.distribution for spec in SERVICES))
+_ENGINE_GROUPS = (("depth", "epipar.depth_engines"), ("completion", "epipar.completion_engines"))
+_GIB = 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line: what was looked at, how it stands, and the way out where it is not well."""
+
+    name: str
+    status: Literal["ok", "warn", "fail"]
+    detail: str
+    way_out: str = ""
+
+
+async def run(arguments: Namespace, reporter: Reporter) -> None:
+    """Report all checks.
+
+    Raises:
+        NotReadyError: at least one failed.
+    """
+    data = Path(arguments.data).resolve()
+    checks = [
+        check_python(),
+        *check_packages(),
+        *check_engines(),
+        check_cores(),
+        check_memory(),
+        check_disk(data),
+        check_store(data),
+        *check_ports(),
+        await check_gpu(),
+    ]
+    failed = [check for check in checks if check.status == "fail"]
+    reporter.result(
+        "\n".join(map(_line, checks)),
+        {"kind": "doctor", "ok": not failed, "checks": [asdict(check) for check in checks]},
+    )
+    if failed:
+        raise NotReadyError(
+            f"{len(failed)} of {len(checks)} checks failed: "
+            f"{', '.join(check.name for check in failed)}",
+            reason="NOT_READY",
+        )
+
+
+def _line(check: Check) -> str:
+    way_out = f"  ->  {check.way_out}" if check.way_out else ""
+    return f"{check.status:<5} {check.name:<18} {check.detail}{way_out}"
+
+
+def check_python() -> Check:
+    """Python is new enough."""
+    version = platform.python_version()
+    if sys.version_info[:2] < _MIN_PYTHON:
+        return Check("python", "fail", version, "install Python 3.11 or newer")
+    return Check("python", "ok", f"{version} ({sys.executable})")
+
+
+def check_packages(
+    needed: tuple[str, ...] = _NEEDED, useful: tuple[str, ...] = _USEFUL
+) -> list[Check]:
+    """What the command needs, and the services that it can start, are installed."""
+    checks = []
+    for name in (*needed, *useful):
+        try:
+            checks.append(Check(name, "ok", metadata.version(name)))
+        except metadata.PackageNotFoundError:
+            status: Literal["warn", "fail"] = "fail" if name in needed else "warn"
+            module = "epipar.common" if name == "epipar-api" else name.replace("-", "_")
+            if name.startswith("epipar-") and find_spec(module) is not None:
+                checks.append(Check(name, "ok", "from a source tree"))
+            else:
+                checks.append(Check(name, status, "not installed", f"pip install {name}"))
+    return checks
+
+
+def check_engines() -> list[Check]:
+    """At least one depth engine is installed; none is loaded for this."""
+    checks = []
+    for kind, group in _ENGINE_GROUPS:
+        entry_points = sorted(metadata.entry_points(group=group), key=lambda found: found.name)
+        for entry_point in entry_points:
+            origin = entry_point.dist
+            version = f"{origin.name} {origin.version}" if origin else entry_point.value
+            checks.append(Check(f"{kind} engine", "ok", f"{entry_point.name} ({version})"))
+        if not entry_points and kind == "depth":
+            way_out = "pip install epipar-depth, which brings the engine mvs"
+            checks.append(Check(f"{kind} engine", "warn", "none installed", way_out))
+    return checks
+
+
+def check_cores() -> Check:
+    """Cores that this process may use, and the container's share of them."""
+    # macOS has no affinity; there every core may be used.
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else (os.cpu_count() or 1)
+    quota = _cgroup_number("cpu.max")
+    period = _cgroup_number("cpu.max", word=1) or 1
+    limit = f", limited to {quota / period:.1f} by the container" if quota else ""
+    if cores < 2:
+        return Check(
+            "cores", "warn", f"{cores}{limit}", "depth works frame by frame: more is faster"
+        )
+    return Check("cores", "ok", f"{cores}{limit}")
+
+
+def check_memory() -> Check:
+    """Memory that is free, within the container's limit."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with contextlib.suppress(OSError, StopIteration, ValueError):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        total = 1024 * int(next(li for li in lines if li.startswith("MemAvailable")).split()[1])
+    limit = _cgroup_number("memory.max")
+    free = min(total, limit - (_cgroup_number("memory.current") or 0)) if limit else total
+    detail = f"{free / _GIB:.1f} GiB available"
+    if free < 2 * _GIB:
+        return Check("memory", "warn", detail, "close other programs, or pass --max-side 480")
+    return Check("memory", "ok", detail)
+
+
+def check_disk(data: Path) -> Check:
+    """There is room where scenes would go."""
+    place = next(folder for folder in (data, *data.parents) if folder.exists())
+    free = shutil.disk_usage(place).free
+    detail = f"{free / _GIB:.1f} GiB free at {place}"
+    if free < _GIB:
+        return Check("disk", "fail", detail, "free some space, or pass --data on another disk")
+    if free < 10 * _GIB:
+        return Check("disk", "warn", detail, "a scene of 300 frames takes about 1 GiB")
+    return Check("disk", "ok", detail)
+
+
+def check_store(data: Path) -> Check:
+    """A file can be written where scenes would go."""
+    place = next(folder for folder in (data, *data.parents) if folder.exists())
+    try:
+        with tempfile.TemporaryFile(dir=place) as file:
+            file.write(b"epipar")
+    except OSError as error:
+        way_out = "pass --data with a folder of your own"
+        return Check("store", "fail", f"{place}: {error.strerror}", way_out)
+    return Check("store", "ok", f"{place} can be written")
+
+
+def check_ports() -> list[Check]:
+    """The default ports of `epipar up` are free."""
+    checks = []
+    for spec in SERVICES:
+        name = f"port {spec.default_port}"
+        if preferred_port(spec.default_port):
+            checks.append(Check(name, "ok", f"free for {spec.name}"))
+        else:
+            way_out = "epipar up takes another and prints it"
+            checks.append(Check(name, "warn", "taken", way_out))
+    return checks
+
+
+async def check_gpu() -> Check:
+    """Which GPU there is, by nvidia-smi; the default engine needs none."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return Check("gpu", "ok", "none; the engine mvs needs none")
+    query = ("--query-gpu=name,memory.total,driver_version", "--format=csv,noheader")
+    child = await asyncio.create_subprocess_exec(
+        program, *query, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    try:
+        async with asyncio.timeout(20):
+            output, _ = await child.communicate()
+    except TimeoutError:
+        child.kill()
+        await child.wait()
+        return Check("gpu", "warn", "nvidia-smi does not answer", "look after the driver")
+    text = " | ".join(output.decode(errors="replace").strip().splitlines())[:200]
+    if child.returncode != 0:
+        return Check("gpu", "warn", text or "nvidia-smi failed", "look after the driver")
+    return Check("gpu", "ok", text)
+
+
+def _cgroup_number(file: str, *, word: int = 0) -> int | None:
+    """Read a number of this container's limits; None where there is no limit."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        return int(Path("/sys/fs/cgroup", file).read_text().split()[word])
+    return None

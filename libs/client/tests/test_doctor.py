@@ -1,0 +1,43 @@
+"""`epipar doctor` tells what it finds, and fails where the machine cannot work."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from epipar_cli import doctor
+
+from .conftest import Epipar, events_of
+
+
+def test_every_line_has_a_state_and_what_is_not_well_has_a_way_out(epipar: Epipar) -> None:
+    done = epipar.run("doctor", "--json")
+    (report, *_) = events_of(done.stdout)
+    checks = {check["name"]: check for check in report["checks"]}
+    assert {"python", "grpcio", "cores", "memory", "disk", "store", "gpu"} <= set(checks)
+    assert all(check["status"] == "ok" or check["way_out"] for check in report["checks"])
+    assert done.returncode == (0 if report["ok"] else 5)
+
+
+def test_text_has_one_line_a_check(epipar: Epipar) -> None:
+    lines = epipar.run("doctor").stdout.splitlines()
+    assert all(line.split()[0] in {"ok", "warn", "fail"} for line in lines)
+    assert any(line.startswith("ok    python") for line in lines)
+
+
+def test_a_folder_that_cannot_be_written_fails() -> None:
+    # Root may write everywhere else.
+    place = Path("/proc/self") if os.geteuid() == 0 else Path("/")
+    check = doctor.check_store(place)
+    assert check.status == "fail"
+    assert "--data" in check.way_out
+
+
+def test_a_package_that_is_needed_and_missing_fails() -> None:
+    (check,) = doctor.check_packages(needed=("epipar-nonsense",), useful=())
+    assert (check.status, check.way_out) == ("fail", "pip install epipar-nonsense")
+
+
+def test_a_package_that_is_useful_and_missing_warns() -> None:
+    (check,) = doctor.check_packages(needed=(), useful=("epipar-nonsense",))
+    assert check.status == "warn"

@@ -1,0 +1,118 @@
+"""`epipar up` keeps real processes running, and leaves none behind."""
+
+# ruff: noqa: ASYNC240 - a test's event loop serves nobody else
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from epipar_client import EpiparClient
+
+from .conftest import Epipar, events_of, read_until
+
+
+@contextlib.contextmanager
+def running(epipar: Epipar, **env: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    """Run `epipar up` and give it with its ready line; it is ended after the test."""
+    arguments = ("up", "--data", epipar.folder / "data", "--json")
+    with epipar.popen(*arguments, env=env) as process:
+        try:
+            yield process, read_until(process, "ready")
+        finally:
+            process.kill()
+            epipar.assert_all_services_ended()  # and so the default ports are free again
+
+
+def pids_of(epipar: Epipar) -> set[int]:
+    return {int(file.name) for file in epipar.pids.iterdir()}
+
+
+async def test_all_services_serve_and_share_one_store(epipar: Epipar) -> None:
+    with running(epipar) as (process, ready):
+        assert set(ready["services"]) == {"depth", "export"}
+        assert ready["store"] == str(epipar.folder / "data" / "store")
+        Path(ready["store"], "clip.mp4").write_bytes(b"video")
+        async with EpiparClient(**ready["services"]) as client:
+            scene = await client.reconstruct("clip.mp4", "scenes/a")
+            export = await client.export(scene.scene_uri)
+        assert (Path(ready["store"]) / export.export_uri / "export.json").exists()
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert [event["event"] for event in events_of(out)] == ["stopping", "stopped"]
+    epipar.assert_all_services_ended(timeout_s=0)
+    assert "depth serves" in (epipar.folder / "data" / "logs" / "depth.log").read_text()
+
+
+@pytest.mark.parametrize("mood", ["", "stubborn"])
+def test_a_killed_up_leaves_nothing_unless_a_service_ignores_its_rules(
+    epipar: Epipar, mood: str
+) -> None:
+    with running(epipar, FAKE_MOOD=mood) as (process, _):
+        if mood:  # a stubborn service can only be ended by a living parent
+            process.send_signal(signal.SIGTERM)
+            read_until(process, "stopping")
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(60) == 143
+        else:
+            process.kill()
+    epipar.assert_all_services_ended()
+
+
+async def test_a_crashed_service_comes_back_at_its_address(epipar: Epipar) -> None:
+    with running(epipar) as (process, ready):
+        before = pids_of(epipar)
+        for pid in before:
+            if Path(f"/proc/{pid}/cmdline").read_bytes().count(b"epipar_depth"):
+                os.kill(pid, signal.SIGKILL)
+        ended = read_until(process, "service_ended", service="depth")
+        assert "ended with status -9" in ended["message"]
+        again = read_until(process, "service_restarted", service="depth")
+        assert again["address"] == ready["services"]["depth"]
+        assert len(pids_of(epipar) - before) == 1
+        async with EpiparClient(again["address"]) as client:
+            assert await client.list_engines()
+
+
+def test_a_taken_port_is_replaced(epipar: Epipar) -> None:
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Where somebody else has it already, it is as taken as it has to be.
+        with contextlib.suppress(OSError):
+            taken.bind(("127.0.0.1", 50051))
+            taken.listen()
+        with running(epipar) as (_, ready):
+            assert not ready["services"]["depth"].endswith(":50051")
+
+
+def test_a_second_up_on_the_same_data_is_refused(epipar: Epipar) -> None:
+    with running(epipar):
+        second = epipar.run("up", "--data", epipar.folder / "data")
+        assert second.returncode == 5
+        assert "epipar: OUTPUT_BUSY: another epipar up" in second.stderr
+
+
+def test_a_service_that_cannot_start_ends_up(epipar: Epipar) -> None:
+    done = epipar.run("up", "--data", "data", FAKE_MOOD="refuse to start")
+    assert done.returncode == 7
+    assert "EPIPAR_DEPTH_NONSENSE is no setting" in done.stderr
+
+
+def test_without_json_one_line_tells_the_addresses(epipar: Epipar) -> None:
+    with epipar.popen("up", "--data", "data") as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate(timeout=60)
+    assert line.startswith("epipar is ready: depth 127.0.0.1:")
+    assert ", export 127.0.0.1:" in line
+    assert (process.returncode, out) == (143, "")
+    epipar.assert_all_services_ended(timeout_s=0)
