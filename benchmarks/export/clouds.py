@@ -97,8 +97,10 @@ def _texture(points: F64) -> F64:
     light = np.zeros(len(points))
     for frequency, amplitude in ((6.0, 0.10), (19.0, 0.06), (61.0, 0.03)):
         bend = 1.3 * np.sin(frequency * 0.7 * points[:, 1])
-        light += amplitude * np.sin(frequency * points[:, 0] + bend) * np.cos(
-            frequency * points[:, 2] + 0.5 * np.sin(frequency * 0.5 * points[:, 0])
+        light += (
+            amplitude
+            * np.sin(frequency * points[:, 0] + bend)
+            * np.cos(frequency * points[:, 2] + 0.5 * np.sin(frequency * 0.5 * points[:, 0]))
         )
     checks = 0.12 * (np.floor(points * 2).astype(np.int64).sum(axis=1) & 1)
     return base + light[:, None] + checks[:, None]
@@ -119,7 +121,9 @@ def room_cloud(count: int, seed: int = 7) -> PointCloud:
     confidence = np.clip(rng.normal(1.0, 0.15, count) * np.exp(-distance / 4) * 1.6, 0, 1)
     sigma = 0.0015 * (0.5 + distance / 3)
     points += normals * (rng.normal(0, 1, count) * sigma)[:, None]
-    color = _texture(points) + rng.normal(0, 2 / 255, (count, 1)) + rng.normal(0, 1 / 255, (count, 3))
+    color = (
+        _texture(points) + rng.normal(0, 2 / 255, (count, 1)) + rng.normal(0, 1 / 255, (count, 3))
+    )
     return PointCloud(
         positions=points.astype(np.float32),
         colors=np.clip(color * 255 + 0.5, 0, 255).astype(np.uint8),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from typing import Any, Protocol
 
 import meshopt
@@ -101,9 +102,7 @@ class MeshoptEncoder:
             lambda: self._scalars("_CONFIDENCE", _confidence(values), normalized=True),
         ]
         if has_provenance:
-            parts.append(
-                lambda: self._scalars("_PROVENANCE", _provenance(keys), normalized=False)
-            )
+            parts.append(lambda: self._scalars("_PROVENANCE", _provenance(keys), normalized=False))
         attributes = tuple(mapper(lambda part: part(), parts))
         return (Block(len(keys), attributes, self._name),)
 
@@ -177,14 +176,14 @@ class DracoEncoder:
         rows = coordinates_from_codes(keys)
         low, high = _bounds(rows)
         colors = linear16_rows(values, self._tolerance)[:, :3].copy()
-        generic = {1: colors, 2: _confidence(values)[:, None]}
+        generic = {0: colors, 1: _confidence(values)[:, None]}
         attributes = [
             Attribute("POSITION", FLOAT, "VEC3", False, 12, low=low, high=high),
             Attribute("COLOR_0", UNSIGNED_SHORT, "VEC3", True, 8),
             Attribute("_CONFIDENCE", UNSIGNED_BYTE, "SCALAR", True, 4),
         ]
         if has_provenance:
-            generic[3] = _provenance(keys)[:, None]
+            generic[2] = _provenance(keys)[:, None]
             attributes.append(Attribute("_PROVENANCE", UNSIGNED_BYTE, "SCALAR", False, 4))
         # Range and bits are those of the integers, so that quantising changes nothing.
         whole = DracoPy.encode(
@@ -198,5 +197,16 @@ class DracoEncoder:
         )
         return Block(
             len(keys), tuple(attributes), "KHR_draco_mesh_compression", bytes(whole),
-            tuple(range(len(attributes))),
+            (_draco_position_id(len(generic)), *generic),
         )  # fmt: skip
+
+
+@lru_cache
+def _draco_position_id(generic: int) -> int:
+    """Ask DracoPy which id it gives to positions beside so many generic attributes."""
+    import DracoPy
+
+    one = {number: np.zeros((1, 1), np.uint8) for number in range(generic)}
+    whole = DracoPy.encode(np.zeros((1, 3), np.float32), generic_attributes=one)
+    ids = [a["unique_id"] for a in DracoPy.decode(whole).attributes if a["attribute_type"] == 0]
+    return int(ids[0])

@@ -114,7 +114,8 @@ def filtered_rows(values: U32, tolerance: int) -> I16:
 
     Args:
         values: (N,) red, green, blue in the lowest three bytes, sRGB.
-        tolerance: largest error after decoding, 8-bit sRGB steps, at least 1.
+        tolerance: largest error after decoding, 8-bit sRGB steps, at least 1; 0 rounds to the
+            twelve bits only.
 
     Source: KHR_meshopt_compression, "Filter: color".
     """

@@ -220,9 +220,7 @@ class _Job:
             for left in self.output.glob(pattern):
                 left.unlink()
 
-    def _write_files(
-        self, ordered: OrderedPoints
-    ) -> tuple[list[ExportedFile], TilesResult | None]:
+    def _write_files(self, ordered: OrderedPoints) -> tuple[list[ExportedFile], TilesResult | None]:
         files: list[ExportedFile] = []
         tiles: TilesResult | None = None
         if self.options.write_tiles:

@@ -122,7 +122,10 @@ class _Builder:
         stored: Json = {"byteLength": len(self.data)}
         if not self._fallback:
             return [stored]
-        fallback = {"byteLength": self._decoded_bytes, "extensions": {self._fallback: {"fallback": True}}}
+        fallback = {
+            "byteLength": self._decoded_bytes,
+            "extensions": {self._fallback: {"fallback": True}},
+        }
         return [stored, fallback]
 
     def _accessor(self, block: Block, attribute: Attribute) -> Json:

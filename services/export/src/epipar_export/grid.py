@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from epipar_export.morton import encode, jit
+from epipar_export.morton import U64, encode, jit
 from epipar_scene.arrays import F32, F64, U8, U16, U32
-from epipar_export.morton import U64
 
 DEGENERATE_STEP = 1e-6
 """Step of the grid of a cloud without extent; any positive number would do."""

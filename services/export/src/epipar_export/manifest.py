@@ -75,7 +75,9 @@ def export_hash(input_hash: str, options: ExportOptions) -> str:
     return content_hash(input_hash, {"export": FORMAT_VERSION, **options.to_dict()})
 
 
-def exported_file(path: Path, data: bytes | None = None, lod_level: int | None = None) -> ExportedFile:
+def exported_file(
+    path: Path, data: bytes | None = None, lod_level: int | None = None
+) -> ExportedFile:
     """Describe a file at the top of the export's folder; read back unless its bytes are given."""
     if data is not None:
         digest, size = hashlib.sha256(data).hexdigest(), len(data)

@@ -59,7 +59,11 @@ def _decode_into(codes: U64, out: U16) -> None:
 
 def coordinates_from_codes(codes: U64, columns: int = 3) -> U16:
     """Return (N, columns) uint16 coordinates; columns after the third are 0 (padding)."""
-    out = np.empty((len(codes), 3), np.uint16) if columns == 3 else np.zeros((len(codes), columns), np.uint16)
+    out = (
+        np.empty((len(codes), 3), np.uint16)
+        if columns == 3
+        else np.zeros((len(codes), columns), np.uint16)
+    )
     _decode_into(codes, out)
     return out
 
@@ -82,11 +86,12 @@ def _radix_passes(
     keys: U64, values: U32, keys_2: U64, values_2: U32, bits: int, digit_bits: int
 ) -> int:
     size = 1 << digit_bits
-    mask = np.uint64(size - 1)
     passes = 0
     for shift in range(0, bits, digit_bits):
         starts = np.zeros(size + 1, np.int64)
         s = np.uint64(shift)
+        # What lies above the code is carried along, not compared.
+        mask = np.uint64((1 << min(digit_bits, bits - shift)) - 1)
         for i in range(len(keys)):
             starts[np.int64((keys[i] >> s) & mask) + 1] += 1
         for j in range(size):
@@ -123,9 +128,7 @@ def _merge(
     count = -1
     last = np.uint64(0)
     while i < len(keys_a) or j < len(keys_b):
-        take_a = j >= len(keys_b) or (
-            i < len(keys_a) and (keys_a[i] & mask) <= (keys_b[j] & mask)
-        )
+        take_a = j >= len(keys_b) or (i < len(keys_a) and (keys_a[i] & mask) <= (keys_b[j] & mask))
         if take_a:
             key, value = keys_a[i], values_a[i]
             i += 1
@@ -145,9 +148,7 @@ def _merge(
     return count + 1
 
 
-def merge_best(
-    a: tuple[U64, U32], b: tuple[U64, U32], coarser: int = 0
-) -> tuple[U64, U32]:
+def merge_best(a: tuple[U64, U32], b: tuple[U64, U32], coarser: int = 0) -> tuple[U64, U32]:
     """Merge two sorted runs; of the points of one cell the most confident stays, else the first.
 
     Args:

@@ -156,9 +156,7 @@ def _check_choice(
         raise InvalidInputError(reason, field, f"{field} is {value!r}; it must be one of {wanted}")
 
 
-def _check_whole(
-    field: str, value: int, low: int, high: int, reason: str = "BAD_OPTION"
-) -> None:
+def _check_whole(field: str, value: int, low: int, high: int, reason: str = "BAD_OPTION") -> None:
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         message = f"{field} is {value!r}; it must be a whole number from {low} to {high}"
         raise InvalidInputError(reason, field, message)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -24,16 +26,24 @@ from epipar_scene.frames import Frame
 from epipar_scene.geometry import unproject
 
 FRAMES_AHEAD = 4
-SAMPLE_STRIDE = 4
 SAMPLE_POINTS_A_FRAME = 8_192
 FAR_QUANTILE = 0.001
 """Share of the points that may lie beyond the box on each side of each axis …"""
 FAR_MARGIN = 0.5
 """… if they are farther from it than this share of its side: such points would waste the grid."""
-EDGE_MARGIN = 0.01
-"""The box is of a sample of the points; it grows by this share of its side for the others."""
 
 Packed = tuple[U64, U32, int, bool]
+Box = tuple[F64, F64]
+Out = TypeVar("Out")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Survey:
+    """Where the points of one frame lie: some of them, and the box of all; glTF axes."""
+
+    sample: F32
+    low: F64
+    high: F64
 
 
 def open_scene(path: Path) -> SceneFolder:
@@ -108,11 +118,13 @@ def read_scene(
     return points
 
 
-def _ahead(work: object, frames: tuple[Frame, ...], pool: Executor) -> Iterator[Packed]:
+def _ahead(
+    work: Callable[[Frame], Out], frames: tuple[Frame, ...], pool: Executor
+) -> Iterator[Out]:
     """Run work on each frame on the pool, a few ahead of the one that is taken, in order."""
-    waiting: list[Future[Packed]] = []
+    waiting: list[Future[Out]] = []
     for frame in frames:
-        waiting.append(pool.submit(work, frame))  # type: ignore[arg-type]
+        waiting.append(pool.submit(work, frame))
         if len(waiting) >= FRAMES_AHEAD:
             yield waiting.pop(0).result()
     for future in waiting:
@@ -120,42 +132,56 @@ def _ahead(work: object, frames: tuple[Frame, ...], pool: Executor) -> Iterator[
 
 
 def _scene_grid(folder: SceneFolder, bits: int, pool: Executor, report: Report) -> Grid:
-    """Find the box of the scene from every fourth row and column of all depth maps."""
-    samples = []
-    for number, sample in enumerate(
-        pool.map(lambda frame: _sample(folder, frame), folder.frames), 1
-    ):
-        samples.append(sample)
+    """Find the box of all points but those far outside, and lay the grid over it."""
+    surveys = []
+    looked = _ahead(lambda frame: _survey(folder, frame), folder.frames, pool)
+    for number, survey in enumerate(looked, 1):
+        surveys.append(survey)
         report("bounds", number, len(folder.frames), "frames", "")
-    points = np.concatenate(samples)
-    if not len(points):
+    known = [survey for survey in surveys if len(survey.sample)]
+    if not known:
         raise empty_scene(folder.root.name)
-    return grid_over(*_robust_box(points), bits)
+    low, high = _robust_box(np.concatenate([survey.sample for survey in known]))
+    lows, highs = [], []
+    for frame, survey in zip(folder.frames, surveys, strict=True):
+        box: Box | None = (survey.low, survey.high) if len(survey.sample) else None
+        if box is not None and not (np.all(box[0] >= low) and np.all(box[1] <= high)):
+            box = _box_inside(_frame_positions(folder, frame), low, high)
+        if box is not None:
+            lows.append(box[0])
+            highs.append(box[1])
+    return grid_over(np.min(lows, axis=0), np.max(highs, axis=0), bits)
 
 
-def _sample(folder: SceneFolder, frame: Frame) -> F32:
+def _survey(folder: SceneFolder, frame: Frame) -> _Survey:
+    points = _frame_positions(folder, frame)
+    if not len(points):
+        return _Survey(points, np.zeros(3), np.zeros(3))
+    step = max(1, len(points) // SAMPLE_POINTS_A_FRAME)
+    low, high = points.min(axis=0), points.max(axis=0)
+    return _Survey(points[::step].copy(), low.astype(np.float64), high.astype(np.float64))
+
+
+def _frame_positions(folder: SceneFolder, frame: Frame) -> F32:
+    """Return the (N, 3) points of a frame's known depths, glTF axes, as frame_points has them."""
     with corrupt_artifacts():
         depth = folder.depth(frame)
-    rows, columns = np.nonzero(depth[::SAMPLE_STRIDE, ::SAMPLE_STRIDE] > 0)
-    if not len(rows):
-        rows, columns = np.nonzero(depth > 0)
-    else:
-        rows, columns = rows * SAMPLE_STRIDE, columns * SAMPLE_STRIDE
-    thin = slice(None, None, max(1, len(rows) // SAMPLE_POINTS_A_FRAME))
-    rows, columns = rows[thin], columns[thin]
+    rows, columns = np.nonzero(depth > 0)
     pixels = np.stack([columns + 0.5, rows + 0.5], axis=1)
     known = depth[rows, columns].astype(np.float64)
     points = unproject(pixels, known, frame.intrinsics, frame.cam_to_world)
     return gltf_from_world(points.astype(np.float32))
 
 
-def _robust_box(points: F32) -> tuple[F64, F64]:
+def _robust_box(points: F32) -> Box:
+    """Return the box of nearly all points, and some room around it."""
     low, high = np.quantile(points, [FAR_QUANTILE, 1 - FAR_QUANTILE], axis=0)
-    side = (high - low).max()
-    near = np.all(
-        (points >= low - FAR_MARGIN * side) & (points <= high + FAR_MARGIN * side), axis=1
-    )
-    low = points[near].min(axis=0).astype(np.float64)
-    high = points[near].max(axis=0).astype(np.float64)
-    margin = EDGE_MARGIN * (high - low).max()
+    margin = FAR_MARGIN * (high - low).max()
     return low - margin, high + margin
+
+
+def _box_inside(points: F32, low: F64, high: F64) -> Box | None:
+    inside = points[np.all((points >= low) & (points <= high), axis=1)]
+    if not len(inside):
+        return None
+    return inside.min(axis=0).astype(np.float64), inside.max(axis=0).astype(np.float64)

@@ -107,7 +107,11 @@ def _build_bricks(codes: U64, starts: I64, shift: int) -> tuple[U64, I32, I64]:
 @jit  # type: ignore[untyped-decorator]  # numba has no types
 def _bricks_around(brick: int, limit: int, bricks: U64, table: I64, around: I64) -> None:
     """Fill the 27 indices of a brick and its neighbours, x fastest; -1 where there is none."""
-    bx, by, bz = np.int64(compact(brick)), np.int64(compact(brick >> np.uint64(1))), np.int64(compact(brick >> np.uint64(2)))
+    bx, by, bz = (
+        np.int64(compact(brick)),
+        np.int64(compact(brick >> np.uint64(1))),
+        np.int64(compact(brick >> np.uint64(2))),
+    )
     slot = 0
     for z in range(bz - 1, bz + 2):
         for y in range(by - 1, by + 2):
@@ -143,7 +147,11 @@ def _gather_near(
     counts: I32, radius: float, near: I64,
 ) -> int:  # fmt: skip
     """Copy the kept points around a cell that can be within the radius of a point in it."""
-    cx, cy, cz = np.int64(compact(code)), np.int64(compact(code >> np.uint64(1))), np.int64(compact(code >> np.uint64(2)))
+    cx, cy, cz = (
+        np.int64(compact(code)),
+        np.int64(compact(code >> np.uint64(1))),
+        np.int64(compact(code >> np.uint64(2))),
+    )
     ox, oy, oz = (cx >> 2) - 1, (cy >> 2) - 1, (cz >> 2) - 1
     found = 0
     limit = radius * radius
@@ -158,7 +166,11 @@ def _gather_near(
                     continue
                 for k in range(starts[other], starts[other] + counts[other]):
                     point = codes[chosen[k]]
-                    px, py, pz = np.int64(compact(point)), np.int64(compact(point >> np.uint64(1))), np.int64(compact(point >> np.uint64(2)))
+                    px, py, pz = (
+                        np.int64(compact(point)),
+                        np.int64(compact(point >> np.uint64(1))),
+                        np.int64(compact(point >> np.uint64(2))),
+                    )
                     gx = max(max(cx * side - px, px - (cx + 1) * side + 1), 0)
                     gy = max(max(cy * side - py, py - (cy + 1) * side + 1), 0)
                     gz = max(max(cz * side - pz, pz - (cz + 1) * side + 1), 0)
@@ -223,9 +235,7 @@ def _thin_cells(
         if code >> np.uint64(6) != brick:
             brick = code >> np.uint64(6)
             _bricks_around(brick, brick_limit, bricks, table, around)
-        found = _gather_near(
-            code, side, around, cells, codes, starts, chosen, counts, radius, near
-        )
+        found = _gather_near(code, side, around, cells, codes, starts, chosen, counts, radius, near)
         kept = 0
         for key in _by_confidence(begin, end, codes, confidence, room):
             i = begin + np.int64(key & np.uint64(0xFFFFFFFF))
@@ -273,7 +283,17 @@ def thin_to_radius(codes: U64, confidence: U8, radius: float, pool: Executor) ->
 
     def run(which: int) -> None:
         _thin_cells(
-            which, shard_of, border, codes, confidence, starts, shift, *index, chosen, counts, radius
+            which,
+            shard_of,
+            border,
+            codes,
+            confidence,
+            starts,
+            shift,
+            *index,
+            chosen,
+            counts,
+            radius,
         )
 
     run(-1)
@@ -347,10 +367,9 @@ def _mark_inner(codes: U64, length: int, shift: int, inner: Bools) -> None:
         low = encode(max(x, 1) - 1, max(y, 1) - 1, max(z, 1) - 1)
         high = encode(min(x + 1, limit), min(y + 1, limit), min(z + 1, limit))
         first = (i // length) * length
-        inner[i] = (
-            low > codes[first] >> np.uint64(shift)
-            and high < codes[first + length - 1] >> np.uint64(shift)
-        )
+        inner[i] = low > codes[first] >> np.uint64(shift) and high < codes[
+            first + length - 1
+        ] >> np.uint64(shift)
 
 
 def _cut(kept: Bools, radius: float, limit: int) -> Thinned:

@@ -242,9 +242,7 @@ def _node(
     if tile.rows is not None:
         node["content"] = {"uri": f"{prefix}{tile.name}.glb"}
     if tile.children:
-        node["children"] = [
-            _node(child, grid, prefix, split, documents) for child in tile.children
-        ]
+        node["children"] = [_node(child, grid, prefix, split, documents) for child in tile.children]
     return node
 
 
