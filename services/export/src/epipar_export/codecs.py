@@ -1,0 +1,212 @@
+"""The codecs of point blocks: meshopt, Draco, none. Each keeps every grid coordinate exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from typing import Any, Protocol
+
+import meshopt
+import numpy as np
+
+from epipar_export.color import filtered_rows, linear16_rows
+from epipar_export.gltf import FLOAT, UNSIGNED_BYTE, UNSIGNED_SHORT, Attribute, Block
+from epipar_export.morton import U64, coordinates_from_codes
+from epipar_export.options import ExportOptions
+from epipar_scene.arrays import U8, U16, U32
+
+MESHOPT_LEVEL = 3
+DRACO_LEVEL = 7
+PER_TILE_POINTS = 32_768
+"""Points of one block of a GLB in Draco's mode "per_tile"; more make its tree slow."""
+
+Mapper = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
+
+
+class Encoder(Protocol):
+    """Turns points into blocks for a GLB."""
+
+    def blocks(
+        self, keys: U64, values: U32, *, has_provenance: bool, mapper: Mapper = map
+    ) -> tuple[Block, ...]:
+        """Encode points in their order (where the codec keeps one).
+
+        Args:
+            keys: as in GridPoints, any order.
+            values: as in GridPoints.
+            has_provenance: write _PROVENANCE.
+            mapper: runs independent parts, such as a pool's map.
+        """
+
+
+def encoder_for(options: ExportOptions) -> Encoder:
+    """Return the encoder that the options ask for."""
+    if options.codec == "meshopt":
+        return MeshoptEncoder(options.meshopt_extension, options.color_tolerance)
+    if options.codec == "draco":
+        return DracoEncoder(options.draco_mode == "sorted", options.color_tolerance)
+    return PlainEncoder()
+
+
+def notes_for(options: ExportOptions) -> list[str]:
+    """Return what a person should know about files of this codec."""
+    if options.codec == "draco":
+        notes = [
+            "Draco point clouds: the glTF extension KHR_draco_mesh_compression allows triangles "
+            "only. three.js reads these files; many other readers do not."
+        ]
+        if options.draco_mode == "per_tile":
+            notes.append("Draco mode per_tile: points have no order inside a block.")
+        return notes
+    if options.codec == "meshopt" and options.meshopt_extension == "EXT":
+        return ["EXT_meshopt_compression has no colour filter: files are larger than with KHR."]
+    return []
+
+
+def _scalar_rows(levels: U8) -> U8:
+    """Return (N, 4) bytes: glTF wants each attribute's stride to be a multiple of four."""
+    rows = np.zeros((len(levels), 4), np.uint8)
+    rows[:, 0] = levels
+    return rows
+
+
+def _confidence(values: U32) -> U8:
+    return (values >> np.uint32(24)).astype(np.uint8)
+
+
+def _provenance(keys: U64) -> U8:
+    return (keys >> np.uint64(48)).astype(np.uint8)
+
+
+def _bounds(coordinates: U16) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    low, high = coordinates.min(axis=0), coordinates.max(axis=0)
+    return tuple(int(v) for v in low[:3]), tuple(int(v) for v in high[:3])
+
+
+class MeshoptEncoder:
+    """KHR_meshopt_compression (codec version 1, colour filter) or EXT_ (version 0, none)."""
+
+    def __init__(self, extension: str, color_tolerance: int) -> None:
+        self._name = f"{extension}_meshopt_compression"
+        self._version = 1 if extension == "KHR" else 0
+        self._has_color_filter = extension == "KHR"
+        self._tolerance = color_tolerance
+
+    def blocks(
+        self, keys: U64, values: U32, *, has_provenance: bool, mapper: Mapper = map
+    ) -> tuple[Block, ...]:
+        """Encode one block."""
+        parts: list[Callable[[], Attribute]] = [
+            lambda: self._positions(keys),
+            lambda: self._colors(values),
+            lambda: self._scalars("_CONFIDENCE", _confidence(values), normalized=True),
+        ]
+        if has_provenance:
+            parts.append(lambda: self._scalars("_PROVENANCE", _provenance(keys), normalized=False))
+        attributes = tuple(mapper(lambda part: part(), parts))
+        return (Block(len(keys), attributes, self._name),)
+
+    def _encode(self, rows: np.ndarray[Any, Any]) -> bytes:
+        return bytes(meshopt.encode_vertex_buffer_level(rows, MESHOPT_LEVEL, self._version))
+
+    def _positions(self, keys: U64) -> Attribute:
+        rows = coordinates_from_codes(keys, 4)
+        low, high = _bounds(rows)
+        data = self._encode(rows)
+        return Attribute("POSITION", UNSIGNED_SHORT, "VEC3", False, 8, data, low=low, high=high)
+
+    def _colors(self, values: U32) -> Attribute:
+        if self._has_color_filter:
+            data, kind = self._encode(filtered_rows(values, self._tolerance)), "COLOR"
+        else:
+            data, kind = self._encode(linear16_rows(values, self._tolerance)), "NONE"
+        return Attribute("COLOR_0", UNSIGNED_SHORT, "VEC4", True, 8, data, kind)
+
+    def _scalars(self, semantic: str, levels: U8, *, normalized: bool) -> Attribute:
+        data = self._encode(_scalar_rows(levels))
+        return Attribute(semantic, UNSIGNED_BYTE, "SCALAR", normalized, 4, data)
+
+
+class PlainEncoder:
+    """No compression and no extension: floats that hold the grid's coordinates exactly."""
+
+    def blocks(
+        self, keys: U64, values: U32, *, has_provenance: bool, mapper: Mapper = map
+    ) -> tuple[Block, ...]:
+        """Encode one block."""
+        rows = coordinates_from_codes(keys)
+        low, high = _bounds(rows)
+        positions = rows.astype("<f4").tobytes()
+        colors = linear16_rows(values, 0).tobytes()
+        confidence = _scalar_rows(_confidence(values)).tobytes()
+        attributes = [
+            Attribute("POSITION", FLOAT, "VEC3", False, 12, positions, low=low, high=high),
+            Attribute("COLOR_0", UNSIGNED_SHORT, "VEC4", True, 8, colors),
+            Attribute("_CONFIDENCE", UNSIGNED_BYTE, "SCALAR", True, 4, confidence),
+        ]
+        if has_provenance:
+            data = _scalar_rows(_provenance(keys)).tobytes()
+            attributes.append(Attribute("_PROVENANCE", UNSIGNED_BYTE, "SCALAR", False, 4, data))
+        return (Block(len(keys), tuple(attributes)),)
+
+
+class DracoEncoder:
+    """KHR_draco_mesh_compression on points; kept in order, or blocks without one."""
+
+    def __init__(self, in_order: bool, color_tolerance: int) -> None:
+        self._in_order = in_order
+        self._tolerance = color_tolerance
+
+    def blocks(
+        self, keys: U64, values: U32, *, has_provenance: bool, mapper: Mapper = map
+    ) -> tuple[Block, ...]:
+        """Encode one block, or blocks of PER_TILE_POINTS."""
+        step = len(keys) if self._in_order else PER_TILE_POINTS
+        starts = range(0, len(keys), step)
+        return tuple(
+            mapper(
+                lambda a: self._block(keys[a : a + step], values[a : a + step], has_provenance),
+                starts,
+            )
+        )
+
+    def _block(self, keys: U64, values: U32, has_provenance: bool) -> Block:
+        import DracoPy
+
+        rows = coordinates_from_codes(keys)
+        low, high = _bounds(rows)
+        colors = linear16_rows(values, self._tolerance)[:, :3].copy()
+        generic = {0: colors, 1: _confidence(values)[:, None]}
+        attributes = [
+            Attribute("POSITION", FLOAT, "VEC3", False, 12, low=low, high=high),
+            Attribute("COLOR_0", UNSIGNED_SHORT, "VEC3", True, 8),
+            Attribute("_CONFIDENCE", UNSIGNED_BYTE, "SCALAR", True, 4),
+        ]
+        if has_provenance:
+            generic[2] = _provenance(keys)[:, None]
+            attributes.append(Attribute("_PROVENANCE", UNSIGNED_BYTE, "SCALAR", False, 4))
+        # Range and bits are those of the integers, so that quantising changes nothing.
+        whole = DracoPy.encode(
+            rows.astype(np.float32),
+            quantization_bits=16,
+            quantization_range=65535.0,
+            quantization_origin=[0.0, 0.0, 0.0],
+            compression_level=DRACO_LEVEL,
+            preserve_order=self._in_order,
+            generic_attributes=generic,
+        )
+        return Block(
+            len(keys), tuple(attributes), "KHR_draco_mesh_compression", bytes(whole),
+            (_draco_position_id(len(generic)), *generic),
+        )  # fmt: skip
+
+
+@lru_cache
+def _draco_position_id(generic: int) -> int:
+    """Ask DracoPy which id it gives to positions beside so many generic attributes."""
+    import DracoPy
+
+    one = {number: np.zeros((1, 1), np.uint8) for number in range(generic)}
+    whole = DracoPy.encode(np.zeros((1, 3), np.float32), generic_attributes=one)
+    ids = [a["unique_id"] for a in DracoPy.decode(whole).attributes if a["attribute_type"] == 0]
+    return int(ids[0])

@@ -1,0 +1,98 @@
+"""The export's one global grid: every written position is a point of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from epipar_export.morton import U64, encode, jit
+from epipar_scene.arrays import F32, F64, U8, U16, U32
+
+DEGENERATE_STEP = 1e-6
+"""Step of the grid of a cloud without extent; any positive number would do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A cubic lattice in glTF axes (y up): point (i, j, k) lies at origin + step * (i, j, k).
+
+    Attributes:
+        origin: the lattice's first point, scene units.
+        step: distance of neighbours along each axis, scene units; positive.
+        bits: coordinates are 0 to 2**bits - 1.
+    """
+
+    origin: tuple[float, float, float]
+    step: float
+    bits: int
+
+    def __post_init__(self) -> None:
+        if not (np.all(np.isfinite(self.origin)) and np.isfinite(self.step) and self.step > 0):
+            raise ValueError(f"grid is {self}; the origin must be finite and the step positive")
+
+    def positions(self, coordinates: U16) -> F64:
+        """Return the (N, 3) float64 positions, glTF axes, of (N, 3) coordinates."""
+        return coordinates[:, :3].astype(np.float64) * self.step + np.array(self.origin)
+
+
+def grid_over(low: F64, high: F64, bits: int) -> Grid:
+    """Return the grid whose longest side spans the box exactly; glTF axes."""
+    extent = float((high - low).max())
+    step = extent / ((1 << bits) - 1) if extent > 0 else DEGENERATE_STEP
+    if step < np.abs([low, high]).max() * 1e-15:  # the box is thinner than its place in float64
+        step = DEGENERATE_STEP
+    return Grid((float(low[0]), float(low[1]), float(low[2])), step, bits)
+
+
+@jit  # type: ignore[untyped-decorator]  # numba has no types
+def _quantise(
+    positions: F32, colors: U8, confidence: U8, provenance: U8, origin: F64,
+    scale: float, limit: int, keys: U64, values: U32,
+) -> int:  # fmt: skip
+    count = 0
+    coordinates = np.zeros(3, np.int64)
+    for i in range(len(positions)):
+        inside = True
+        for axis in range(3):
+            # World to glTF axes: y and z change sign.
+            world = np.float64(positions[i, axis])
+            along = world if axis == 0 else -world
+            step = np.floor((along - origin[axis]) * scale + 0.5)
+            if not (step >= 0 and step <= limit):
+                inside = False
+            else:
+                coordinates[axis] = np.int64(step)
+        if not inside:
+            continue
+        key = encode(coordinates[0], coordinates[1], coordinates[2])
+        if len(provenance) > 0:
+            key |= np.uint64(provenance[i]) << np.uint64(48)
+        keys[count] = key
+        values[count] = (
+            np.uint32(colors[i, 0])
+            | (np.uint32(colors[i, 1]) << np.uint32(8))
+            | (np.uint32(colors[i, 2]) << np.uint32(16))
+            | (np.uint32(confidence[i]) << np.uint32(24))
+        )
+        count += 1
+    return count
+
+
+def quantise(
+    grid: Grid, positions: F32, colors: U8, confidence: U8, provenance: U8 | None
+) -> tuple[U64, U32]:
+    """Round world points to the grid and pack them; points outside it are left out.
+
+    Returns:
+        (M,) uint64 keys: Morton code in bits 0 to 47, provenance in 48 to 55; and (M,) uint32
+        values: red, green, blue, confidence from the lowest byte up.
+    """
+    keys = np.empty(len(positions), np.uint64)
+    values = np.empty(len(positions), np.uint32)
+    none = np.zeros(0, np.uint8)
+    count = _quantise(
+        positions, colors, confidence, none if provenance is None else provenance,
+        np.array(grid.origin), 1.0 / grid.step, (1 << grid.bits) - 1, keys, values,
+    )  # fmt: skip
+    return keys[:count], values[:count]

@@ -1,0 +1,227 @@
+"""The nested order: every level of detail is a prefix of the next.
+
+Levels are chosen from fine to coarse: "full" is everything (or a thinning to its limit), each
+coarser set a Poisson-like thinning of the next finer one. A point's tier is the coarsest set that
+holds it; sorted by tier, and inside a tier along the Morton curve, the points are both the GLBs
+(prefixes) and the octree's tiles (runs).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+import numpy as np
+
+from epipar_export.collect import GridPoints
+from epipar_export.grid import Grid
+from epipar_export.morton import CODE_MASK, U64, jit
+from epipar_export.options import ExportOptions
+from epipar_export.thin import thin_to_count
+from epipar_scene.arrays import I64, U8, U32, Bools
+
+LEVEL_NAMES = ("preview", "medium", "full")
+MAX_ROOT_POINTS = 16_384
+MIN_ROOT_POINTS = 100
+_MIDDLE_FROM_RATIO = 6.5
+"""From this ratio of two levels' limits on, one more set is made between them, for streaming."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """One set of the nested order.
+
+    Attributes:
+        points: how many of the ordered points belong to it: a prefix.
+        spacing_steps: least distance of two of its points, grid steps; 1 where none was asked for.
+    """
+
+    points: int
+    spacing_steps: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OrderedPoints:
+    """Grid points in nested order.
+
+    Attributes:
+        grid: where they lie.
+        keys: as in GridPoints.
+        values: as in GridPoints.
+        has_provenance: as in GridPoints.
+        tiers: coarsest first; the last one is everything.
+        levels: the tiers that are "preview", "medium" and "full"; several may have as many points.
+        dropped_points: left out of "full" for their confidence.
+        thinned_points: left out of "full" for its limit.
+    """
+
+    grid: Grid
+    keys: U64
+    values: U32
+    has_provenance: bool
+    tiers: tuple[Tier, ...]
+    levels: tuple[Tier, Tier, Tier]
+    dropped_points: int
+    thinned_points: int
+
+
+@jit  # type: ignore[untyped-decorator]  # numba has no types
+def _rank_counts(values: U32) -> I64:
+    counts = np.zeros(256, np.int64)
+    for i in range(len(values)):
+        counts[values[i] >> np.uint32(24)] += 1
+    return counts
+
+
+@jit  # type: ignore[untyped-decorator]  # numba has no types
+def _mark_confident(
+    keys: U64, values: U32, threshold: int, part: int, mask: int, keep: Bools
+) -> None:
+    for i in range(len(values)):
+        confidence = np.int64(values[i] >> np.uint32(24))
+        scrambled = ((keys[i] & np.uint64(mask)) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(40)
+        keep[i] = confidence > threshold or (
+            confidence == threshold and np.int64(scrambled) >= part
+        )
+
+
+def confident(keys: U64, values: U32, percent: float, counts: I64) -> Bools:
+    """Return the mask of points that stay when the least confident `percent` go.
+
+    Among points of the confidence at the border a scrambled position decides, the same for every
+    percentage, so that what stays at a larger one also stays at a smaller one.
+
+    Args:
+        keys: of the points.
+        values: of the points.
+        percent: 0 to 90.
+        counts: (256,) how often each confidence occurs among all points of the cloud.
+    """
+    keep = np.ones(len(keys), np.bool_)
+    if percent <= 0:
+        return keep
+    drop = percent / 100 * counts.sum()
+    threshold = int(np.searchsorted(np.cumsum(counts), drop, side="right"))
+    below = counts[:threshold].sum()
+    part = int((drop - below) / max(counts[threshold], 1) * (1 << 24))
+    _mark_confident(keys, values, threshold, part, CODE_MASK, keep)
+    return keep
+
+
+@jit  # type: ignore[untyped-decorator]  # numba has no types
+def _by_tier(tier: U8, tiers: int, keys: U64, values: U32, out_k: U64, out_v: U32) -> I64:
+    ends = np.zeros(tiers + 1, np.int64)
+    for i in range(len(tier)):
+        ends[tier[i] + 1] += 1
+    for t in range(tiers):
+        ends[t + 1] += ends[t]
+    places = ends.copy()
+    for i in range(len(tier)):
+        place = places[tier[i]]
+        places[tier[i]] = place + 1
+        out_k[place] = keys[i]
+        out_v[place] = values[i]
+    return ends
+
+
+def nested_order(
+    points: GridPoints,
+    options: ExportOptions,
+    pool: Executor,
+    check: Callable[[int, int], None] = lambda _done, _total: None,
+) -> OrderedPoints:
+    """Choose the levels and put the points in nested order.
+
+    Args:
+        points: at least one.
+        options: limits and drop percentages of the levels.
+        pool: thins in parallel; its size does not change the result.
+        check: called with (sets made, sets in all); what it raises ends the work.
+    """
+    keys, values = points.keys, points.values
+    counts = _rank_counts(values)
+    if options.full_drop_percent > 0:
+        keep = confident(keys, values, options.full_drop_percent, counts)
+        keys, values = keys[keep], values[keep]
+    dropped = len(points.keys) - len(keys)
+    full_spacing = 1.0
+    undropped = len(keys)
+    if len(keys) > options.full_points:
+        thinned = thin_to_count(*_thinnable(keys, values), options.full_points, pool)
+        keys, values, full_spacing = keys[thinned.kept], values[thinned.kept], thinned.radius
+    sets = _sets(options, len(keys))
+    tier = np.full(len(keys), len(sets), np.uint8)
+    spacings = [full_spacing]
+    inside = None  # indices of the set made last; None = all
+    for number, (limit, percent) in enumerate(sets):
+        check(number, len(sets))
+        k, v = (keys, values) if inside is None else (keys[inside], values[inside])
+        chosen, spacing = _chosen(k, v, limit, percent, counts, spacings[-1], pool)
+        inside = chosen if inside is None else inside[chosen]
+        tier[inside] = len(sets) - 1 - number
+        spacings.append(spacing)
+    out_k, out_v = np.empty_like(keys), np.empty_like(values)
+    ends = _by_tier(tier, len(sets) + 1, keys, values, out_k, out_v)
+    tiers = tuple(
+        Tier(int(end), float(spacing))
+        for end, spacing in zip(ends[1:], reversed(spacings), strict=True)
+    )
+    preview, medium = _level_places(options, len(sets))
+    return OrderedPoints(
+        grid=points.grid,
+        keys=out_k,
+        values=out_v,
+        has_provenance=points.has_provenance,
+        tiers=tuple(t for i, t in enumerate(tiers) if t.points > (tiers[i - 1].points if i else 0)),
+        levels=(tiers[preview], tiers[medium], tiers[-1]),
+        dropped_points=dropped,
+        thinned_points=undropped - len(keys),
+    )
+
+
+@jit  # type: ignore[untyped-decorator]  # numba has no types
+def _has_high_bits(keys: U64) -> bool:
+    for key in keys:
+        if key >> np.uint64(48) != 0:
+            return True
+    return False
+
+
+def _sets(options: ExportOptions, count: int) -> list[tuple[int, float]]:
+    """Return (limit, drop percentage) of every set below "full", finest first."""
+    preview, medium = options.preview_points, options.medium_points
+    root = min(max(preview // 10, MIN_ROOT_POINTS), MAX_ROOT_POINTS)
+    sets = [(medium, options.medium_drop_percent)]
+    if medium / preview >= _MIDDLE_FROM_RATIO:
+        sets.append((round((preview * medium) ** 0.5), options.medium_drop_percent))
+    sets.append((preview, options.preview_drop_percent))
+    sets.append((root, options.preview_drop_percent))
+    return sets
+
+
+def _level_places(options: ExportOptions, sets: int) -> tuple[int, int]:
+    """Return where "preview" and "medium" stand among the tiers, coarsest first."""
+    return 1, sets - 1
+
+
+def _thinnable(keys: U64, values: U32) -> tuple[U64, U8]:
+    confidence = (values >> np.uint32(24)).astype(np.uint8)
+    return (keys & np.uint64(CODE_MASK) if _has_high_bits(keys) else keys), confidence
+
+
+def _chosen(
+    keys: U64, values: U32, limit: int, percent: float, counts: I64, spacing: float, pool: Executor
+) -> tuple[I64, float]:
+    """Return indices of at most `limit` well spaced points, and their least distance."""
+    rows: I64 | None = None
+    if percent > 0:
+        rows = np.flatnonzero(confident(keys, values, percent, counts))
+        if not len(rows):  # nothing would be left to show: the most confident point stays
+            rows = np.array([int(np.argmax(values >> np.uint32(24)))])
+        keys, values = keys[rows], values[rows]
+    if len(keys) <= limit:
+        return (np.arange(len(keys)) if rows is None else rows), spacing
+    thinned = thin_to_count(*_thinnable(keys, values), limit, pool)
+    kept = np.flatnonzero(thinned.kept)
+    return (kept if rows is None else rows[kept]), max(thinned.radius, spacing)
