@@ -7,18 +7,28 @@ named ``a_from_b``.
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from epipar_scene.arrays import F32, F64
 
-_FLIP_YZ = np.diag([1.0, -1.0, -1.0, 1.0])
+# Points keep their precision through every conversion.
+Points = TypeVar("Points", F32, F64)
+
+# Multiplied elementwise, not as a matrix: exact, so that each conversion is undone bit for bit.
+_FLIP_YZ_COLUMNS: F64 = np.array([1.0, -1.0, -1.0, 1.0])
+_FLIP_YZ_ROWS: F64 = _FLIP_YZ_COLUMNS[:, np.newaxis]
+_FLIP_YZ_POINTS: F32 = np.array([1, -1, -1], np.float32)
 
 
 @dataclass(frozen=True, slots=True)
 class Intrinsics:
     """A pinhole camera's image size and calibration, in pixels; pixel centres at +0.5.
+
+    Numbers of numpy are turned into Python's, so that they can be written as JSON.
 
     Raises:
         ValueError: a side is below 1, a focal length is not positive, or a value is not finite.
@@ -32,6 +42,10 @@ class Intrinsics:
     cy: float
 
     def __post_init__(self) -> None:
+        for name in ("width", "height"):
+            object.__setattr__(self, name, operator.index(getattr(self, name)))
+        for name in ("fx", "fy", "cx", "cy"):
+            object.__setattr__(self, name, float(getattr(self, name)))
         if self.width < 1 or self.height < 1:
             raise ValueError(f"image size is {self.width}x{self.height}; both must be at least 1")
         if not np.all(np.isfinite([self.fx, self.fy, self.cx, self.cy])):
@@ -75,24 +89,39 @@ def world_to_camera(cam_to_world: F64) -> F64:
 
 def opengl_from_opencv(cam_to_world: F64) -> F64:
     """Turn an OpenCV camera-to-world into OpenGL's (x right, y up, z backward); world unchanged."""
-    return cam_to_world @ _FLIP_YZ
+    return cam_to_world * _FLIP_YZ_COLUMNS
 
 
 def opencv_from_opengl(cam_to_world: F64) -> F64:
     """Turn an OpenGL camera-to-world into OpenCV's; the inverse of opengl_from_opencv."""
-    return cam_to_world @ _FLIP_YZ
+    return cam_to_world * _FLIP_YZ_COLUMNS
 
 
-def gltf_from_world(points: F32) -> F32:
+def gltf_from_world(points: Points) -> Points:
     """Turn (N, 3) world points (y down) into glTF's axes (y up): (x, -y, -z)."""
-    return points * np.array([1, -1, -1], np.float32)
+    return points * _FLIP_YZ_POINTS
 
 
-def world_from_gltf(points: F32) -> F32:
+def world_from_gltf(points: Points) -> Points:
     """Turn (N, 3) glTF points into world axes; the inverse of gltf_from_world."""
-    return points * np.array([1, -1, -1], np.float32)
+    return points * _FLIP_YZ_POINTS
 
 
-def tiles_from_gltf(points: F64) -> F64:
+def gltf_camera_from_world(cam_to_world: F64) -> F64:
+    """Turn a camera-to-world of our axes into the node matrix of a glTF camera (looks along -z)."""
+    return _FLIP_YZ_ROWS * cam_to_world * _FLIP_YZ_COLUMNS
+
+
+def tiles_from_gltf(points: Points) -> Points:
     """Turn (N, 3) glTF points (y up) into 3D Tiles axes (z up): (x, -z, y)."""
     return np.stack([points[:, 0], -points[:, 2], points[:, 1]], axis=1)
+
+
+def gltf_from_tiles(points: Points) -> Points:
+    """Turn (N, 3) 3D Tiles points (z up) into glTF's axes: (x, z, -y); undoes tiles_from_gltf."""
+    return np.stack([points[:, 0], points[:, 2], -points[:, 1]], axis=1)
+
+
+def tiles_from_world(points: Points) -> Points:
+    """Turn (N, 3) world points (y down, z forward) into 3D Tiles axes: (x, z, -y)."""
+    return np.stack([points[:, 0], points[:, 2], -points[:, 1]], axis=1)
