@@ -1,0 +1,332 @@
+"""The artifact store: files under keys, on a local folder.
+
+Services see the ArtifactStore protocol. Every method blocks: call it in a thread from a
+coroutine where the files are large.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+from urllib.parse import unquote, urlsplit
+
+from epipar_kit.artifacts import Artifact, media_type_of
+from epipar_kit.errors import (
+    AlreadyExistsError,
+    CorruptArtifactError,
+    EngineUnavailableError,
+    InvalidInputError,
+    LimitExceededError,
+    NotFoundError,
+    typed_storage_errors,
+)
+from epipar_kit.keys import checked_key, hidden_name, is_hidden_part
+from epipar_kit.staging import Stage, output_exists, refuse_existing, sync_path
+
+MAX_READ_BYTES = 16 * 1024 * 1024
+_CHUNK_BYTES = 1024 * 1024
+
+
+class ArtifactStore(Protocol):
+    """Where artifacts are kept. Keys are relative posix paths, checked on every call."""
+
+    def local_path(self, uri: str, *, field: str = "uri") -> Path:
+        """Return a local path to read an existing file or folder from."""
+
+    def exists(self, uri: str) -> bool:
+        """Tell whether a file or a folder is stored under the key."""
+
+    def stat(self, uri: str) -> Artifact:
+        """Describe a file, hashing all of it."""
+
+    def open(self, uri: str) -> BinaryIO:
+        """Open a file to read."""
+
+    def read(self, uri: str, *, max_bytes: int = MAX_READ_BYTES) -> bytes:
+        """Read a whole small file."""
+
+    def write(self, uri: str, data: bytes | BinaryIO) -> Artifact:
+        """Write a file so that its name never shows a part of it."""
+
+    def list(self, prefix: str = "") -> Iterator[str]:
+        """Yield the keys of all files under a folder, sorted."""
+
+    def delete(self, uri: str) -> None:
+        """Delete a file or a folder with all that is in it."""
+
+    def existing_manifest(self, output_uri: str, manifest_name: str) -> dict[str, Any] | None:
+        """Return the manifest of a finished output, None where nothing is."""
+
+    def finished(
+        self, output_uri: str, content_hash: str, manifest_name: str
+    ) -> dict[str, Any] | None:
+        """Return the manifest of an output that was made from the same input and options."""
+
+    def stage(self, output_uri: str, content_hash: str) -> Stage:
+        """Lock an output and return the folder to make it in."""
+
+
+class FolderStore:
+    """An ArtifactStore on a local folder, which is made where it does not exist.
+
+    No key leads out of the root, also not through symbolic links in it. Against somebody who
+    may write into the root and swaps links while a call runs there is no protection.
+    """
+
+    def __init__(self, root: Path) -> None:
+        root.mkdir(parents=True, exist_ok=True)
+        self.root = root.resolve(strict=True)
+
+    def local_path(self, uri: str, *, field: str = "uri") -> Path:
+        """Return the path of an existing file or folder.
+
+        Raises:
+            InvalidInputError: BAD_URI, with ``field``.
+            NotFoundError: NOT_FOUND.
+        """
+        path = self._inside(uri, field=field)
+        if not path.exists():
+            raise _not_found(uri)
+        return path
+
+    def exists(self, uri: str) -> bool:
+        """Tell whether a file or a folder is stored under the key."""
+        return self._inside(uri).exists()
+
+    def stat(self, uri: str) -> Artifact:
+        """Describe a file, hashing all of it.
+
+        Raises:
+            NotFoundError: NOT_FOUND, there is no such file.
+        """
+        digest = hashlib.sha256()
+        size = 0
+        with self.open(uri) as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                digest.update(chunk)
+                size += len(chunk)
+        name = uri.rpartition("/")[2]
+        return Artifact(name, uri, media_type_of(name), size, digest.hexdigest())
+
+    def open(self, uri: str) -> BinaryIO:
+        """Open a file to read.
+
+        Raises:
+            NotFoundError: NOT_FOUND, there is no such file.
+        """
+        path = self._inside(uri)
+        if not path.is_file():  # also keeps devices and pipes out
+            raise _not_found(uri)
+        return path.open("rb")
+
+    def read(self, uri: str, *, max_bytes: int = MAX_READ_BYTES) -> bytes:
+        """Read a whole small file.
+
+        Raises:
+            NotFoundError: NOT_FOUND, there is no such file.
+            LimitExceededError: INPUT_TOO_LARGE, it has more than ``max_bytes``.
+        """
+        with self.open(uri) as file:
+            data = file.read(max_bytes + 1)
+        if len(data) > max_bytes:
+            raise LimitExceededError(
+                "INPUT_TOO_LARGE",
+                f"{uri!r} has more than {max_bytes} bytes, the most that is read at once",
+                subject=uri,
+            )
+        return data
+
+    def write(self, uri: str, data: bytes | BinaryIO) -> Artifact:
+        """Write a file through to the disk, then give it its name; replaces an older one.
+
+        Raises:
+            AlreadyExistsError: OUTPUT_EXISTS, the name is a folder's.
+            StorageFullError: DISK_FULL. Nothing is left behind.
+        """
+        path = self._inside(uri, follow_last=False)
+        if path.is_dir() and not path.is_symlink():
+            raise output_exists(uri)
+        digest = hashlib.sha256()
+        size = 0
+        with typed_storage_errors():
+            self._make_parents(path, uri)
+            temporary = path.with_name(hidden_name(os.urandom(8).hex()))
+            try:
+                with temporary.open("xb") as file:
+                    for chunk in _chunks_of(data):
+                        file.write(chunk)
+                        digest.update(chunk)
+                        size += len(chunk)
+                    file.flush()
+                    os.fsync(file.fileno())
+                temporary.replace(path)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+            sync_path(path.parent)
+        return Artifact(path.name, uri, media_type_of(path.name), size, digest.hexdigest())
+
+    def list(self, prefix: str = "") -> Iterator[str]:
+        """Yield the keys of all files under a folder, sorted part by part.
+
+        The store's own files and links that lead to folders or out of the root are left out.
+        A prefix that does not exist yields nothing.
+        """
+        folder = self._inside(prefix, field="prefix") if prefix else self.root
+        yield from self._list(folder, f"{prefix}/" if prefix else "")
+
+    def delete(self, uri: str) -> None:
+        """Delete a file or a folder with all that is in it; of a link only the link.
+
+        Raises:
+            NotFoundError: NOT_FOUND.
+        """
+        path = self._inside(uri, follow_last=False)
+        # Renamed first, so that nobody ever sees half a scene under its name.
+        trash = path.with_name(hidden_name(os.urandom(8).hex()))
+        try:
+            path.rename(trash)
+        except (FileNotFoundError, NotADirectoryError):
+            raise _not_found(uri) from None
+        if trash.is_dir() and not trash.is_symlink():
+            shutil.rmtree(trash)
+        else:
+            trash.unlink()
+
+    def existing_manifest(self, output_uri: str, manifest_name: str) -> dict[str, Any] | None:
+        """Return the manifest of a finished output; None where nothing or an empty folder is.
+
+        Raises:
+            AlreadyExistsError: OUTPUT_EXISTS, something without such a manifest is there.
+            CorruptArtifactError: CORRUPT_ARTIFACT, the manifest is not a JSON object.
+        """
+        target = self._inside(output_uri, field="output_uri")
+        manifest_uri = f"{output_uri}/{manifest_name}"
+        if not (target / manifest_name).is_file():
+            refuse_existing(target, output_uri)
+            return None
+        try:
+            manifest = json.loads(self.read(manifest_uri))
+        except ValueError:
+            manifest = None
+        if not isinstance(manifest, dict):
+            raise CorruptArtifactError(
+                "CORRUPT_ARTIFACT", f"{manifest_uri!r} is not a JSON object", uri=manifest_uri
+            )
+        return manifest
+
+    def finished(
+        self, output_uri: str, content_hash: str, manifest_name: str
+    ) -> dict[str, Any] | None:
+        """Return the manifest whose ``content_hash`` is the one given, None where nothing is.
+
+        Raises:
+            AlreadyExistsError: OUTPUT_EXISTS, what is there has another hash or no manifest.
+        """
+        manifest = self.existing_manifest(output_uri, manifest_name)
+        if manifest is not None and manifest.get("content_hash") != content_hash:
+            raise output_exists(output_uri)
+        return manifest
+
+    def stage(self, output_uri: str, content_hash: str) -> Stage:
+        """Lock an output and return the folder to make it in.
+
+        Raises:
+            AlreadyExistsError: OUTPUT_EXISTS, the output is there and is no empty folder.
+            NotReadyError: OUTPUT_BUSY, another job is writing it.
+        """
+        target = self._inside(output_uri, field="output_uri", follow_last=False)
+        with typed_storage_errors():
+            self._make_parents(target, output_uri)
+        return Stage(target, output_uri, content_hash)
+
+    def _inside(self, uri: str, *, field: str = "uri", follow_last: bool = True) -> Path:
+        """Return the path of a key, refusing one that leads out of the root."""
+        path = self.root / checked_key(uri, field=field)
+        try:
+            parent = path.parent.resolve()
+            real = path.resolve() if follow_last else parent / path.name
+        except (OSError, RuntimeError):  # a loop of links
+            raise _leaves(uri, field) from None
+        if not real.is_relative_to(self.root) or any(
+            map(is_hidden_part, real.relative_to(self.root).parts)
+        ):
+            raise _leaves(uri, field)
+        return real
+
+    def _make_parents(self, path: Path, uri: str) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise AlreadyExistsError(
+                "OUTPUT_EXISTS",
+                f"a part of {uri!r} is a file; it must be a folder",
+                resource_name=uri,
+            ) from None
+
+    def _list(self, folder: Path, prefix: str) -> Iterator[str]:
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        for entry in entries:
+            if is_hidden_part(entry.name):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                yield from self._list(Path(entry.path), f"{prefix}{entry.name}/")
+            elif entry.is_file() and self._is_inside(Path(entry.path)):
+                yield f"{prefix}{entry.name}"
+
+    def _is_inside(self, path: Path) -> bool:
+        return not path.is_symlink() or path.resolve().is_relative_to(self.root)
+
+
+def open_store(url: str, *, setting: str = "EPIPAR_STORE_URL") -> ArtifactStore:
+    """Open the store at a URL: ``file:///data/epipar`` or the plain path of a folder.
+
+    Args:
+        url: percent-encoding is undone in a ``file://`` URL and left alone in a plain path.
+        setting: name of the setting to name in an error.
+
+    Raises:
+        InvalidInputError: BAD_URI, the URL cannot be understood.
+        EngineUnavailableError: STORE_UNAVAILABLE, a kind of store that this version lacks.
+    """
+    parts = urlsplit(url)
+    if "://" not in url:
+        if not url:
+            raise InvalidInputError("BAD_URI", setting, f"{setting} is empty; name a folder")
+        return FolderStore(Path(url))
+    if parts.scheme == "file":
+        if parts.netloc not in {"", "localhost"} or not parts.path or parts.query or parts.fragment:
+            raise InvalidInputError(
+                "BAD_URI", setting, f"{setting} is {url!r}; it must look like file:///folder"
+            )
+        return FolderStore(Path(unquote(parts.path)))
+    raise EngineUnavailableError(
+        "STORE_UNAVAILABLE",
+        f"{setting} is {url!r}, but {parts.scheme}:// stores are not built yet; use file:///folder",
+        retry_after_s=None,
+        setting=setting,
+    )
+
+
+def _chunks_of(data: bytes | BinaryIO) -> Iterator[bytes]:
+    if isinstance(data, bytes):
+        yield data
+        return
+    while chunk := data.read(_CHUNK_BYTES):
+        yield chunk
+
+
+def _not_found(uri: str) -> NotFoundError:
+    return NotFoundError("NOT_FOUND", f"{uri!r} does not exist in the store", resource_name=uri)
+
+
+def _leaves(uri: str, field: str) -> InvalidInputError:
+    return InvalidInputError("BAD_URI", field, f"{field} {uri!r} leads out of the store")
