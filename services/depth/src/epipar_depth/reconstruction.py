@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from epipar_depth.files import replace_atomically
 from epipar_scene.arrays import F32, F64, U8, Bools
+from epipar_scene.atomic import atomic_file
 from epipar_scene.cameras import Intrinsics
 
 I32: TypeAlias = npt.NDArray[np.int32]
@@ -91,7 +91,7 @@ class Reconstruction:
         }
         lengths = np.array([len(seen) for seen in self.observations], np.int64)
         seen = np.concatenate([np.zeros(0, np.int32), *self.observations])
-        with replace_atomically(path) as temporary, temporary.open("wb") as file:
+        with atomic_file(path) as file:
             np.savez(
                 file,
                 header=np.array(json.dumps(header)),

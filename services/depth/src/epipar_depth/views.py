@@ -16,8 +16,7 @@ from epipar_depth.sweep import PlaneRange
 from epipar_scene.arrays import F64
 from epipar_scene.cameras import world_to_camera
 
-MATCHED_SOURCES = 6  # sources of the plane sweep
-CHECKED_SOURCES = 8  # sources of the consistency check, the matched ones first
+CHECKED_SOURCES = 8  # least sources of the consistency check, the matched ones first
 
 _BEST_ANGLE_DEG = 6.0
 _NARROW_SPREAD_DEG = 2.4  # narrower than best: precision falls quickly
@@ -25,7 +24,8 @@ _WIDE_SPREAD_DEG = 8.0  # wider than best: likeness falls slowly
 _LEAST_SHARED_POINTS = 20
 _SAME_SIDE_PENALTY = 0.7
 _NEAR_MARGIN, _FAR_MARGIN = 0.8, 1.3  # beyond the 1st and 99th percentile of sparse depths
-_LEAST_PLANES, _MOST_PLANES = 64, 160
+_LEAST_PLANES = 48
+_CANDIDATES = 40  # views with the most shared points, of which the sources are chosen
 _STEP_PX = 0.6  # largest shift between neighbouring planes in any matched source
 
 
@@ -42,49 +42,57 @@ class View:
     planes: PlaneRange
 
 
-def choose_views(model: Reconstruction) -> list[View | None]:
-    """Choose sources and planes for every registered frame; None where it shares too little."""
-    seen = [np.unique(observed) for observed in model.observations]
-    return [_choose(model, seen, frame) for frame in range(len(model.indices))]
+def choose_view(
+    model: Reconstruction, frame: int, matched_sources: int, most_planes: int
+) -> View | None:
+    """Choose sources and planes of a registered frame; None where it shares too little.
 
-
-def _choose(model: Reconstruction, seen: list[np.ndarray], frame: int) -> View | None:
-    sources = _rank_sources(model, seen, frame)
+    Args:
+        model: the reconstruction.
+        frame: position of the frame in model.indices.
+        matched_sources: how many of the sources the plane sweep will use.
+        most_planes: bound of the planes; fewer are taken where their steps stay below a pixel.
+    """
+    sources = _rank_sources(model, frame, max(matched_sources, CHECKED_SOURCES))
+    seen = np.unique(model.observations[frame])
     pose = world_to_camera(model.cam_to_world[frame])
-    depths = model.points[seen[frame]] @ pose[2, :3] + pose[2, 3]
+    depths = model.points[seen] @ pose[2, :3] + pose[2, 3]
     depths = depths[depths > 0]
     if not sources or depths.size < _LEAST_SHARED_POINTS:
         return None
     low, high = np.percentile(depths, [1, 99])
     near, far = float(low * _NEAR_MARGIN), float(high * _FAR_MARGIN)
-    shift = max(_shift_px(model, frame, source, near, far) for source in sources[:MATCHED_SOURCES])
-    count = int(np.clip(np.ceil(shift / _STEP_PX), _LEAST_PLANES, _MOST_PLANES))
+    shift = max(_shift_px(model, frame, source, near, far) for source in sources[:matched_sources])
+    count = int(np.clip(np.ceil(min(shift / _STEP_PX, most_planes)), min(_LEAST_PLANES, most_planes), most_planes))
     return View(tuple(sources), PlaneRange(near, far, count))
 
 
-def _rank_sources(model: Reconstruction, seen: list[np.ndarray], frame: int) -> list[int]:
+def _rank_sources(model: Reconstruction, frame: int, most: int) -> list[int]:
     centres = model.cam_to_world[:, :3, 3]
+    mine = np.zeros(len(model.points), bool)
+    mine[model.observations[frame]] = True
+    shared = {
+        other: np.unique(seen[mine[seen]])
+        for other, seen in enumerate(model.observations)
+        if other != frame
+    }
+    nearest = sorted(shared, key=lambda other: (-shared[other].size, other))[:_CANDIDATES]
     scores: dict[int, float] = {}
-    for other in range(len(seen)):
-        if other == frame:
-            continue
-        shared = np.intersect1d(seen[frame], seen[other], assume_unique=True)
-        if shared.size >= _LEAST_SHARED_POINTS:
-            angles = _angles_deg(model.points[shared], centres[frame], centres[other])
+    for other in nearest:
+        if shared[other].size >= _LEAST_SHARED_POINTS:
+            angles = _angles_deg(model.points[shared[other]], centres[frame], centres[other])
             spread = np.where(angles < _BEST_ANGLE_DEG, _NARROW_SPREAD_DEG, _WIDE_SPREAD_DEG)
             scores[other] = float(
                 np.exp(-((angles - _BEST_ANGLE_DEG) ** 2) / (2 * spread**2)).sum()
             )
     ranked: list[int] = []
     sides: list[F64] = []
-    while scores and len(ranked) < CHECKED_SOURCES:
-        best = max(
-            scores, key=lambda o: (scores[o] * _freshness(centres[o] - centres[frame], sides), -o)
-        )
-        if scores.pop(best) <= 1:
-            continue
-        ranked.append(best)
-        sides.append(_unit(centres[best] - centres[frame]))
+    while scores and len(ranked) < most:
+        value = {o: scores[o] * _freshness(centres[o] - centres[frame], sides) for o in scores}
+        best = max(scores, key=lambda other: (value[other], -other))
+        if scores.pop(best) > 1:
+            ranked.append(best)
+            sides.append(_unit(centres[best] - centres[frame]))
     return ranked
 
 
@@ -115,6 +123,6 @@ def _shift_px(model: Reconstruction, frame: int, source: int, near: float, far: 
         [1 / near, 1 / far], relative[:3, 3]
     )
     if np.any(ends[:, 2] <= 0):
-        return float(_MOST_PLANES)
+        return float("inf")
     pixels = model.lens.pinhole.fx * ends[:, :2] / ends[:, 2:]
     return float(np.linalg.norm(pixels[0] - pixels[1]))
