@@ -35,7 +35,7 @@ def _leave_pids(request: dict[str, Any], *pids: int) -> None:
 def echo(request: dict[str, Any], report: Report) -> dict[str, Any]:
     report("reading", 0, 3, "frames", "début")
     report("reading", 3, 3, "frames")
-    return {"request": request, "cwd": os.getcwd()}
+    return {"request": request}
 
 
 def flood(request: dict[str, Any], report: Report) -> dict[str, Any]:
@@ -61,10 +61,10 @@ def flood_from_threads(request: dict[str, Any], report: Report) -> dict[str, Any
 
 
 def noise(request: dict[str, Any], report: Report) -> dict[str, Any]:
-    print('{"result": {"forged": true}}')
+    sys.stdout.write('{"result": {"forged": true}}\n')
     sys.stdout.flush()
     ctypes.CDLL(None).puts(b"a line from a native library")
-    print("x" * 100_000, file=sys.stderr)
+    sys.stderr.write("x" * 100_000 + "\n")
     return {"honest": True}
 
 

@@ -57,17 +57,15 @@ def is_gone(pid: int) -> bool:
     return False
 
 
-async def until_gone(pid: int) -> None:
-    """Await the end of a process that is not this one's child; zombies count as ended."""
+def until_gone(pid: int) -> None:
+    """Wait for the end of a process that is not this one's child; zombies count as ended."""
     try:
         fd = os.pidfd_open(pid)
     except ProcessLookupError:
         return
-    try:
-        ready = await asyncio.to_thread(select.select, [fd], [], [], 60)
-        assert ready[0], f"process {pid} still runs"
-    finally:
-        os.close(fd)
+    with os.fdopen(fd, "rb", buffering=0):
+        readable, _, _ = select.select([fd], [], [], 60)
+    assert readable == [fd], f"process {pid} still runs"
 
 
 async def test_progress_comes_in_order_and_the_result_once_and_last() -> None:
@@ -240,7 +238,7 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize("name", ["hang", "hang_in_native_code"])
-async def test_killing_the_service_kills_child_and_grandchildren(name: str, tmp_path: Path) -> None:
+def test_killing_the_service_kills_child_and_grandchildren(name: str, tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     with subprocess.Popen(
         [sys.executable, "-c", _PARENT, name, str(pids)],
@@ -255,7 +253,7 @@ async def test_killing_the_service_kills_child_and_grandchildren(name: str, tmp_
         assert len(alive) == 2
         parent.send_signal(signal.SIGKILL)
     for pid in alive:
-        await until_gone(pid)
+        until_gone(pid)
 
 
 def test_a_job_can_be_run_by_hand() -> None:

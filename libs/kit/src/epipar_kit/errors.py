@@ -11,6 +11,7 @@
   - CorruptArtifactError       make the artifact again: its bytes are not what they were
   - UnauthenticatedError       say who you are
   - ForbiddenError             ask somebody who may
+  - CallEndedError             repeat the call: it was cancelled, or its deadline passed
   - InternalError              report a fault of this software
     - WorkerDiedError          the process that did the work died without an answer
 
@@ -165,6 +166,10 @@ class ForbiddenError(EpiparError):
     """The caller is known and may not do this."""
 
 
+class CallEndedError(EpiparError):
+    """The call ended early, by CANCELLED or DEADLINE_EXCEEDED; finished parts are kept."""
+
+
 class InternalError(EpiparError):
     """A fault of this software. The cause stands in the log, not in the message."""
 
@@ -197,6 +202,7 @@ _CLASSES: dict[str, type[EpiparError]] = {
         CorruptArtifactError,
         UnauthenticatedError,
         ForbiddenError,
+        CallEndedError,
         InternalError,
         WorkerDiedError,
     )
@@ -228,6 +234,18 @@ def error_from_dict(values: Mapping[str, Any]) -> EpiparError:
     for name in kind.extra_fields:
         setattr(error, name, values.get(name))
     return error
+
+
+def typed_error(error: Exception) -> EpiparError:
+    """Return what a caller may see of any exception; of most only that it is internal."""
+    if isinstance(error, EpiparError):
+        return error
+    if isinstance(error, MemoryError):
+        return LimitExceededError(
+            "OUT_OF_MEMORY", "the work needs more memory than there is", subject="memory"
+        )
+    full = storage_full_from(error) if isinstance(error, OSError) else None
+    return full if full is not None else InternalError()
 
 
 def storage_full_from(error: OSError) -> StorageFullError | None:

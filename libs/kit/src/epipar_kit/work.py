@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from typing import IO, Any
 
@@ -23,6 +23,7 @@ import structlog
 
 from epipar_kit.errors import WorkerDiedError, error_from_dict
 from epipar_kit.events import Event, ProgressEvent, Report, ResultEvent
+from epipar_kit.tidy import to_the_end
 from epipar_kit.worker import MAX_LINE_BYTES, Handler, set_subreaper, work_main
 
 __all__ = [
@@ -95,7 +96,7 @@ async def run_work(
             yield ProgressEvent(**message["progress"])
         patience_s = _EXIT_GRACE_S  # it is about to end by itself
     finally:
-        await _to_the_end(child.stop(patience_s, cancel_grace_s))
+        await to_the_end(child.stop(patience_s, cancel_grace_s))
     if last is None:
         raise _died(child.wait_status)
     if "error" in last:
@@ -256,20 +257,6 @@ def _pipe(reading: ExitStack, writing: ExitStack) -> tuple[IO[bytes], IO[bytes]]
         reading.enter_context(os.fdopen(read_fd, "rb", buffering=0)),
         writing.enter_context(os.fdopen(write_fd, "wb", buffering=0)),
     )
-
-
-async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
-    """Await tidying up to its end, however often this task is cancelled meanwhile."""
-    task = asyncio.ensure_future(work)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError as error:
-            cancelled = error
-    task.result()
-    if cancelled is not None:
-        raise cancelled
 
 
 def _died(status: int) -> WorkerDiedError:

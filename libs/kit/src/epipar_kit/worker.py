@@ -29,13 +29,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeAlias
 
-from epipar_kit.errors import (
-    EpiparError,
-    InternalError,
-    LimitExceededError,
-    error_to_dict,
-    storage_full_from,
-)
+from epipar_kit.errors import error_to_dict, typed_error
 from epipar_kit.events import ProgressEvent, Report, progress_event, progress_to_dict
 
 Handler: TypeAlias = Callable[[dict[str, Any], Report], dict[str, Any]]
@@ -110,7 +104,7 @@ def work_main(handler: Handler) -> None:
     try:
         job.finish({"result": handler(job.request, job.report)})
     except Exception as error:  # noqa: BLE001 - the edge of the process
-        typed = _typed(error)
+        typed = typed_error(error)
         if typed is not error:
             traceback.print_exc()
         job.finish({"error": error_to_dict(typed)})
@@ -148,17 +142,6 @@ def boot() -> None:
     _booted_job = _Job(json.loads(line), event_fd)
     sys.argv = [module]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
-
-
-def _typed(error: Exception) -> EpiparError:
-    if isinstance(error, EpiparError):
-        return error
-    if isinstance(error, MemoryError):
-        return LimitExceededError(
-            "OUT_OF_MEMORY", "the work needs more memory than there is", subject="memory"
-        )
-    full = storage_full_from(error) if isinstance(error, OSError) else None
-    return full if full is not None else InternalError()
 
 
 def _job_by_hand() -> _Job:

@@ -1,0 +1,474 @@
+"""The server as its clients see it, over real channels."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+import trustme
+from google.protobuf.wrappers_pb2 import StringValue
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from structlog.contextvars import merge_contextvars
+from structlog.testing import capture_logs
+
+from epipar_kit.errors import InvalidInputError
+from epipar_kit.metrics import ServerMetrics
+from epipar_kit.server import Server
+from epipar_kit.settings import ServerSettings, SettingsError
+from epipar_kit.testing import reason_of, serving
+from epipar_kit.wire import error_from_call
+
+from .echo_service import CALLS, NAME, EchoServicer, echo_service, method
+
+TESTS = Path(__file__).parent
+ENV = {"PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
+HELLO = StringValue(value="hello")
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def value_of(metrics: ServerMetrics, name: str, **labels: str) -> float:
+    return metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+@pytest.mark.parametrize("shape", CALLS)
+async def test_every_shape_of_call_passes(shape: str) -> None:
+    wanted = {
+        "unary_unary": ["a"],
+        "unary_stream": ["a", "a"],
+        "unary_stream_writer": ["a"],
+        "stream_unary": ["a b"],
+        "stream_stream": ["a", "b"],
+    }
+    async with serving([echo_service(EchoServicer())]) as channel:
+        assert await CALLS[shape](channel) == wanted[shape]
+
+
+@pytest.mark.parametrize("shape", CALLS)
+async def test_a_typed_error_reaches_the_client_in_every_shape(shape: str) -> None:
+    failure = InvalidInputError("BAD_OPTION", "bits", "bits is 40; it must be 8 to 16", bits=40)
+    async with serving([echo_service(EchoServicer(failure=failure))]) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await CALLS[shape](channel)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    error = error_from_call(caught.value)
+    assert isinstance(error, InvalidInputError)
+    assert (error.reason, error.field, error.metadata) == ("BAD_OPTION", "bits", {"bits": "40"})
+    assert error.message == "bits is 40; it must be 8 to 16"
+
+
+@pytest.mark.parametrize("shape", CALLS)
+async def test_any_other_exception_is_internal_and_only_the_log_knows_it(shape: str) -> None:
+    with capture_logs() as logs:
+        async with serving(
+            [echo_service(EchoServicer(failure=RuntimeError("a secret path")))]
+        ) as channel:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await CALLS[shape](channel)
+    assert caught.value.code() is grpc.StatusCode.INTERNAL
+    assert reason_of(caught.value) == "INTERNAL"
+    assert "secret" not in str(caught.value.details())
+    crashed = next(entry for entry in logs if entry["event"] == "rpc_crashed")
+    assert crashed["exc_info"]
+
+
+async def test_a_full_disk_is_typed_on_the_wire() -> None:
+    failure = OSError(28, "No space left on device", "/data/x/depth.npy")
+    async with serving([echo_service(EchoServicer(failure=failure))]) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await CALLS["unary_unary"](channel)
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert reason_of(caught.value) == "DISK_FULL"
+    assert "/data" not in str(caught.value.details())
+
+
+async def test_a_request_id_is_echoed_in_both_metadata_and_stands_in_the_log() -> None:
+    with capture_logs(processors=[merge_contextvars]) as logs:
+        async with serving([echo_service(EchoServicer())]) as channel:
+            call = method(channel, "Say")(HELLO, metadata=(("x-request-id", "r-17"),))
+            await call
+            initial, trailing = await call.initial_metadata(), await call.trailing_metadata()
+    assert dict(initial)["x-request-id"] == dict(trailing)["x-request-id"] == "r-17"
+    finished = next(entry for entry in logs if entry["event"] == "rpc_finished")
+    assert (finished["request_id"], finished["method"], finished["code"]) == (
+        "r-17",
+        f"/{NAME}/Say",
+        "OK",
+    )
+
+
+@pytest.mark.parametrize("asked", ["", "x" * 65, "a b", 'a"\x7f'])
+async def test_an_odd_request_id_is_replaced(asked: str) -> None:
+    async with serving([echo_service(EchoServicer())]) as channel:
+        try:
+            call = method(channel, "Say")(HELLO, metadata=(("x-request-id", asked),))
+            initial = dict(await call.initial_metadata())
+        except (ValueError, grpc.aio.AioRpcError):
+            return  # this client refuses to send it at all
+    assert len(str(initial["x-request-id"])) == 32
+
+
+async def test_a_failed_call_also_carries_its_request_id() -> None:
+    async with serving(
+        [echo_service(EchoServicer(failure=RuntimeError("a secret path")))]
+    ) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await method(channel, "Say")(HELLO, metadata=(("x-request-id", "r-18"),))
+    assert dict(caught.value.trailing_metadata() or ())["x-request-id"] == "r-18"
+
+
+async def test_calls_are_counted_by_method_and_code() -> None:
+    metrics = ServerMetrics()
+    failing = EchoServicer()
+    async with serving([echo_service(failing)], metrics=metrics) as channel:
+        await CALLS["unary_unary"](channel)
+        failing.failure = RuntimeError("a secret path")
+        for _ in range(2):
+            with pytest.raises(grpc.aio.AioRpcError):
+                await CALLS["unary_unary"](channel)
+    labels = {"method": f"/{NAME}/Say"}
+    assert value_of(metrics, "epipar_rpc_started_total", **labels) == 3
+    assert value_of(metrics, "epipar_rpc_finished_total", **labels, code="OK") == 1
+    assert value_of(metrics, "epipar_rpc_finished_total", **labels, code="INTERNAL") == 2
+    assert value_of(metrics, "epipar_rpc_in_flight", **labels) == 0
+    assert value_of(metrics, "epipar_rpc_seconds_count", **labels) == 3
+
+
+async def test_a_method_that_does_not_exist_is_unimplemented() -> None:
+    async with serving([echo_service(EchoServicer())]) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await method(channel, "Say", service="epipar.test.v1.NoService")(HELLO)
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_one_stream_too_many_is_refused_and_unary_calls_still_answer() -> None:
+    servicer = EchoServicer()
+    async with serving([echo_service(servicer)], max_streams=1) as channel:
+        first = method(channel, "Wait")(HELLO)
+        await first.read()
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await method(channel, "Wait")(HELLO).read()
+        assert (await method(channel, "Say")(HELLO)).value == "hello"
+        servicer.may_finish.set()
+        assert (await first.read()).value == "hello"
+        assert await first.read() == grpc.aio.EOF
+        await first.code()
+        await servicer.ended.wait()
+        assert (await method(channel, "Wait")(HELLO).read()).value == "hello"
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    error = error_from_call(caught.value)
+    assert (error.reason, getattr(error, "retry_after_s", None)) == ("TOO_MANY_REQUESTS", 5.0)
+
+
+async def test_the_limit_is_each_services_own() -> None:
+    one, two = EchoServicer(), EchoServicer()
+    other = "epipar.test.v1.OtherService"
+    async with serving([echo_service(one), echo_service(two, other)], max_streams=1) as channel:
+        first = method(channel, "Wait")(HELLO)
+        await first.read()
+        second = method(channel, "Wait", other)(HELLO)
+        assert (await second.read()).value == "hello"
+
+
+async def test_too_large_a_request_is_refused_with_its_reason() -> None:
+    async with serving([echo_service(EchoServicer())], max_receive_bytes=1024) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await method(channel, "Say")(StringValue(value="x" * 2000))
+        assert (await method(channel, "Say")(HELLO)).value == "hello"
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert reason_of(caught.value) == "MESSAGE_TOO_LARGE"
+
+
+async def test_a_deadline_reaches_the_handler_and_ends_it() -> None:
+    servicer = EchoServicer()
+    metrics = ServerMetrics()
+    async with serving([echo_service(servicer)], metrics=metrics) as channel:
+        await method(channel, "Say")(HELLO)
+        await method(channel, "Say")(HELLO, timeout=1000)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            _ = [reply async for reply in method(channel, "Wait")(HELLO, timeout=0.3)]
+        await servicer.ended.wait()
+    assert servicer.seen[0] is None
+    assert 900 < servicer.seen[1] <= 1000
+    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert reason_of(caught.value) == "DEADLINE_EXCEEDED"
+    labels = {"method": f"/{NAME}/Wait", "code": "DEADLINE_EXCEEDED"}
+    assert value_of(metrics, "epipar_rpc_finished_total", **labels) == 1
+
+
+async def test_cancelling_a_call_ends_its_work_with_all_its_processes(tmp_path: Path) -> None:
+    servicer = EchoServicer(work_env=ENV)
+    pids = tmp_path / "pids"
+    async with serving([echo_service(servicer)]) as channel:
+        call = method(channel, "Work")(StringValue(value=f"hang {pids}"))
+        assert (await call.read()).value == "hanging"
+        alive = [int(pid) for pid in pids.read_text().split()]
+        call.cancel()
+        await servicer.ended.wait()
+        assert all(map(is_gone, alive))
+
+
+async def test_a_crash_of_the_work_is_typed_and_the_service_lives() -> None:
+    async with serving([echo_service(EchoServicer(work_env=ENV))]) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            _ = [reply async for reply in method(channel, "Work")(StringValue(value="segfault -"))]
+        replies = [r.value async for r in method(channel, "Work")(StringValue(value="echo -"))]
+    assert reason_of(caught.value) == "WORKER_DIED"
+    assert replies == ["reading", "result"]
+
+
+async def test_health_knows_the_server_and_each_service() -> None:
+    async with serving([echo_service(EchoServicer())]) as channel:
+        health: Any = health_pb2_grpc.HealthStub(channel)
+        for name in ("", NAME):
+            reply = await health.Check(health_pb2.HealthCheckRequest(service=name))
+            assert reply.status == SERVING
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await health.Check(health_pb2.HealthCheckRequest(service="nobody"))
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+async def test_reflection_lists_the_services_unless_it_is_off(is_on: bool) -> None:
+    async with serving([echo_service(EchoServicer())], reflection=is_on) as channel:
+        stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)  # type: ignore[arg-type]  # stubs know the sync channel only
+        request = reflection_pb2.ServerReflectionRequest(list_services="")
+        call = stub.ServerReflectionInfo(iter([request]))
+        if is_on:
+            reply = await call.read()
+            names = {service.name for service in reply.list_services_response.service}
+            assert {NAME, "grpc.health.v1.Health"} <= names
+        else:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await call.read()
+            assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_a_port_that_is_taken_is_refused_by_name() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        settings = ServerSettings(store_url=".", port=taken.getsockname()[1])
+        with pytest.raises(SettingsError, match=r"cannot listen on 127\.0\.0\.1"):
+            await Server(settings, []).__aenter__()
+
+
+async def test_two_servers_cannot_share_a_port() -> None:
+    async with Server(ServerSettings(store_url=".", port=0, grace_s=0), []) as first:
+        port = int(first.ready.address.rpartition(":")[2])
+        with pytest.raises(SettingsError, match="cannot listen"):
+            await Server(ServerSettings(store_url=".", port=port), []).__aenter__()
+
+
+async def test_metrics_are_served_over_http_and_end_with_the_server() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    settings = ServerSettings(store_url=".", port=0, metrics_port=port, grace_s=0)
+    async with Server(settings, [echo_service(EchoServicer())]) as server:
+        assert server.ready.metrics_address == f"127.0.0.1:{port}"
+        async with grpc.aio.insecure_channel(server.ready.address) as channel:
+            await method(channel, "Say")(HELLO)
+        page = await asyncio.to_thread(_get, f"http://127.0.0.1:{port}/metrics")
+        assert f'epipar_rpc_started_total{{method="/{NAME}/Say"}} 1.0' in page
+    with pytest.raises(OSError):  # noqa: PT011 - refused, however the system says it
+        await asyncio.to_thread(_get, f"http://127.0.0.1:{port}/metrics")
+
+
+def _get(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=30) as reply:  # noqa: S310 - our own page
+        return str(reply.read().decode())
+
+
+async def test_a_drain_turns_health_off_lets_streams_finish_and_takes_no_new_call() -> None:
+    servicer = EchoServicer()
+    settings = ServerSettings(store_url=".", port=0, grace_s=600)
+    server = await Server(settings, [echo_service(servicer)]).__aenter__()
+    async with (
+        grpc.aio.insecure_channel(server.ready.address) as channel,
+        grpc.aio.insecure_channel(server.ready.address) as other,
+    ):
+        health: Any = health_pb2_grpc.HealthStub(channel)
+        watch = health.Watch(health_pb2.HealthCheckRequest(service=NAME))
+        assert (await watch.read()).status == SERVING
+        running = method(channel, "Wait")(HELLO)
+        await running.read()
+        drain = asyncio.create_task(server.__aexit__(None, None, None))
+        assert (await watch.read()).status == NOT_SERVING
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await method(other, "Say")(HELLO)
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        servicer.may_finish.set()
+        assert (await running.read()).value == "hello"
+        assert await running.read() == grpc.aio.EOF
+        assert await running.code() is grpc.StatusCode.OK
+        await drain  # though the watch of health still stands
+
+
+async def test_streams_that_outlive_the_grace_are_told_to_come_again(tmp_path: Path) -> None:
+    servicer = EchoServicer(work_env=ENV)
+    pids = tmp_path / "pids"
+    settings = ServerSettings(store_url=".", port=0, grace_s=0)
+    server = await Server(settings, [echo_service(servicer)]).__aenter__()
+    async with grpc.aio.insecure_channel(server.ready.address) as channel:
+        call = method(channel, "Work")(StringValue(value=f"hang {pids}"))
+        await call.read()
+        alive = [int(pid) for pid in pids.read_text().split()]
+        await server.__aexit__(None, None, None)
+        assert all(map(is_gone, alive))
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call.read()
+    error = error_from_call(caught.value)
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert (error.reason, getattr(error, "retry_after_s", None)) == ("ENGINE_UNAVAILABLE", 5.0)
+
+
+_PROGRAM = """
+import asyncio, sys
+from echo_service import EchoServicer, echo_service
+from epipar_kit.logs import configure_logs
+from epipar_kit.server import serve
+from epipar_kit.settings import ServerSettings
+async def main():
+    configure_logs("info")
+    servicer = EchoServicer()
+    settings = ServerSettings(store_url=".", port=0, grace_s=float(sys.argv[1]), ready_file=sys.argv[2])
+    def ready(where):
+        print(where.address, flush=True)
+        asyncio.get_running_loop().create_task(release(servicer))
+    await serve(settings, [echo_service(servicer)], on_ready=ready)
+async def release(servicer):
+    line = await asyncio.to_thread(sys.stdin.readline)
+    if line:
+        servicer.may_finish.set()
+asyncio.run(main())
+"""
+
+
+async def _start(grace_s: float, ready_file: Path) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", _PROGRAM, str(grace_s), str(ready_file)),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, **ENV},
+    )
+
+
+async def test_sigterm_lets_a_running_stream_finish_and_exits_cleanly(tmp_path: Path) -> None:
+    ready_file = tmp_path / "ready.json"
+    process = await _start(600, ready_file)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    address = (await process.stdout.readline()).decode().strip()
+    facts = json.loads(ready_file.read_text())
+    assert (facts["address"], facts["pid"]) == (address, process.pid)
+    async with grpc.aio.insecure_channel(address) as channel:
+        running = method(channel, "Wait")(HELLO)
+        await running.read()
+        process.send_signal(signal.SIGTERM)
+        logs = [json.loads(await process.stderr.readline())]
+        while logs[-1]["event"] != "draining":
+            logs.append(json.loads(await process.stderr.readline()))
+        process.stdin.write(b"finish\n")
+        assert (await running.read()).value == "hello"
+        assert await running.read() == grpc.aio.EOF
+    rest = (await process.communicate())[1]
+    logs += [json.loads(line) for line in rest.splitlines()]
+    assert process.returncode == 0
+    assert not ready_file.exists()
+    assert [entry["event"] for entry in logs] == ["ready", "draining", "rpc_finished", "stopped"]
+    assert logs[0]["address"] == address
+    assert logs[2]["code"] == "OK"
+
+
+async def test_a_second_signal_ends_the_grace(tmp_path: Path) -> None:
+    process = await _start(600, tmp_path / "ready.json")
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    address = (await process.stdout.readline()).decode().strip()
+    async with grpc.aio.insecure_channel(address) as channel:
+        running = method(channel, "Wait")(HELLO)
+        await running.read()
+        process.send_signal(signal.SIGTERM)
+        while b'"draining"' not in await process.stderr.readline():
+            pass
+        process.send_signal(signal.SIGINT)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await running.read()
+    await process.communicate()
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert process.returncode == 0
+
+
+def _tls_files(folder: Path) -> tuple[trustme.CA, dict[str, Any]]:
+    authority = trustme.CA()
+    pair = authority.issue_cert("localhost", "127.0.0.1")
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    pair.private_key_pem.write_to_path(key)
+    cert.write_bytes(b"".join(part.bytes() for part in pair.cert_chain_pems))
+    return authority, {"tls_cert": cert, "tls_key": key}
+
+
+async def _say(address: str, credentials: grpc.ChannelCredentials) -> str:
+    async with grpc.aio.secure_channel(address, credentials) as channel:
+        return str((await method(channel, "Say")(HELLO, timeout=30)).value)
+
+
+async def test_tls_serves_those_who_trust_its_authority_and_nobody_in_the_clear(
+    tmp_path: Path,
+) -> None:
+    authority, files = _tls_files(tmp_path)
+    settings = ServerSettings(store_url=".", port=0, grace_s=0, **files)
+    async with Server(settings, [echo_service(EchoServicer())]) as server:
+        trusting = grpc.ssl_channel_credentials(authority.cert_pem.bytes())
+        assert await _say(server.ready.address, trusting) == "hello"
+        stranger = grpc.ssl_channel_credentials(trustme.CA().cert_pem.bytes())
+        with pytest.raises(grpc.aio.AioRpcError):
+            await _say(server.ready.address, stranger)
+        async with grpc.aio.insecure_channel(server.ready.address) as channel:
+            with pytest.raises(grpc.aio.AioRpcError):
+                await method(channel, "Say")(HELLO, timeout=30)
+
+
+async def test_mutual_tls_serves_only_those_with_a_certificate(tmp_path: Path) -> None:
+    authority, files = _tls_files(tmp_path)
+    clients = trustme.CA()
+    client_ca = tmp_path / "clients.pem"
+    clients.cert_pem.write_to_path(client_ca)
+    settings = ServerSettings(store_url=".", port=0, grace_s=0, tls_client_ca=client_ca, **files)
+    pair = clients.issue_cert("somebody@example.org")
+    root = authority.cert_pem.bytes()
+    async with Server(settings, [echo_service(EchoServicer())]) as server:
+        known = grpc.ssl_channel_credentials(
+            root, pair.private_key_pem.bytes(), pair.cert_chain_pems[0].bytes()
+        )
+        assert await _say(server.ready.address, known) == "hello"
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await _say(server.ready.address, grpc.ssl_channel_credentials(root))
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_a_tls_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    _, files = _tls_files(tmp_path)
+    settings = ServerSettings(store_url=".", port=0, **{**files, "tls_key": tmp_path / "no.pem"})
+    with pytest.raises(SettingsError, match=r"no\.pem"):
+        await Server(settings, []).__aenter__()
