@@ -1,0 +1,1 @@
+"""The depth service: depth, confidence and camera poses from a video or photos."""

@@ -1,0 +1,122 @@
+"""Which depths other views agree with.
+
+Each pixel is lifted to the world and looked up in the depth map of every source; the depth found
+there is carried back. A source agrees when both the depth and the pixel come back close enough.
+What no one can confirm is most often wrong.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from epipar_depth.jit import njit
+from epipar_scene.arrays import F32, F64
+from epipar_scene.cameras import world_to_camera
+
+DEPTH_TOLERANCE = 0.01  # relative depth that may be lost on the way there and back
+PIXEL_TOLERANCE = 1.5  # pixels that may be lost on the way there and back
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """What the sources say about each pixel of a depth map; all (H, W).
+
+    Attributes:
+        count: how many sources agree.
+        visible: how many sources have the point inside their image.
+        blocked: how many sources look through the point to something clearly farther.
+        disagreement: mean relative difference of the agreeing depths; 1 where none agrees.
+        fused: depth averaged (in inverse) over the agreeing sources and the view itself.
+    """
+
+    count: F32
+    visible: F32
+    blocked: F32
+    disagreement: F32
+    fused: F32
+
+
+@njit(fastmath=True, error_model="numpy", cache=True)
+def _check(
+    depth: F32, intrinsics: F64, sources: F32, there: F64, back: F64, limits: F64
+) -> tuple[F32, F32, F32, F32, F32]:
+    height, width = depth.shape
+    count = np.zeros((height, width), np.float32)
+    visible = np.zeros((height, width), np.float32)
+    blocked = np.zeros((height, width), np.float32)
+    disagreement = np.ones((height, width), np.float32)
+    fused = np.zeros((height, width), np.float32)
+    fx, fy, cx, cy = intrinsics[0], intrinsics[1], intrinsics[2], intrinsics[3]
+    for y in range(height):
+        for x in range(width):
+            z = float(depth[y, x])
+            if z <= 0:
+                continue
+            px = (x + 0.5 - cx) / fx * z
+            py = (y + 0.5 - cy) / fy * z
+            inverse = 1.0 / z
+            agreeing = 0
+            seen = 0
+            through = 0
+            lost = 0.0
+            for s in range(sources.shape[0]):
+                m = there[s]
+                zs = m[2, 0] * px + m[2, 1] * py + m[2, 2] * z + m[2, 3]
+                if zs <= 0:
+                    continue
+                xs = m[0, 0] * px + m[0, 1] * py + m[0, 2] * z + m[0, 3]
+                ys = m[1, 0] * px + m[1, 1] * py + m[1, 2] * z + m[1, 3]
+                u = fx * xs / zs + cx
+                v = fy * ys / zs + cy
+                if u < 0 or v < 0 or u >= width or v >= height:
+                    continue
+                seen += 1
+                found = float(sources[s, int(v), int(u)])
+                if found <= 0:
+                    continue
+                if found > zs * (1 + 4 * limits[0]):
+                    through += 1
+                qx = (int(u) + 0.5 - cx) / fx * found
+                qy = (int(v) + 0.5 - cy) / fy * found
+                b = back[s]
+                zb = b[2, 0] * qx + b[2, 1] * qy + b[2, 2] * found + b[2, 3]
+                if zb <= 0:
+                    continue
+                xb = b[0, 0] * qx + b[0, 1] * qy + b[0, 2] * found + b[0, 3]
+                yb = b[1, 0] * qx + b[1, 1] * qy + b[1, 2] * found + b[1, 3]
+                du = fx * xb / zb + cx - (x + 0.5)
+                dv = fy * yb / zb + cy - (y + 0.5)
+                error = abs(zb - z) / z
+                if error < limits[0] and du * du + dv * dv < limits[1] * limits[1]:
+                    agreeing += 1
+                    inverse += 1.0 / zb
+                    lost += error
+            count[y, x] = agreeing
+            visible[y, x] = seen
+            blocked[y, x] = through
+            fused[y, x] = (agreeing + 1) / inverse
+            if agreeing > 0:
+                disagreement[y, x] = lost / agreeing
+    return count, visible, blocked, disagreement, fused
+
+
+def check_agreement(
+    depth: F32, intrinsics: F64, cam_to_world: F64, sources: F32, source_poses: F64
+) -> Agreement:
+    """Compare a depth map with those of its sources.
+
+    Args:
+        depth: (H, W) depth of the view; 0 = unknown, which agrees with nothing.
+        intrinsics: (3, 3) pinhole matrix that all views share, pixel centres at +0.5.
+        cam_to_world: (4, 4) pose of the view.
+        sources: (S, H, W) depth of the sources; 0 = unknown.
+        source_poses: (S, 4, 4) their poses.
+    """
+    to_view = world_to_camera(cam_to_world)
+    there = np.stack([world_to_camera(pose) @ cam_to_world for pose in source_poses])
+    back = np.stack([to_view @ pose for pose in source_poses])
+    flat = np.array([intrinsics[0, 0], intrinsics[1, 1], intrinsics[0, 2], intrinsics[1, 2]])
+    limits = np.array([DEPTH_TOLERANCE, PIXEL_TOLERANCE])
+    return Agreement(*_check(depth, flat, sources, there, back, limits))

@@ -1,0 +1,154 @@
+"""The work on one frame: match it against its sources, then keep what other views confirm.
+
+Each function reads its input from the work folder and leaves its output there or in the scene, so
+that any process may do any frame, an interrupted run goes on, and memory does not grow with the
+length of the clip.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from epipar_depth.confidence import features, probability
+from epipar_depth.consistency import Agreement, check_agreement
+from epipar_depth.reconstruction import Reconstruction
+from epipar_depth.sgm import Aggregated, Penalties, aggregate
+from epipar_depth.sweep import PlaneRange, pack_neighbourhoods, plane_homographies, sweep_costs
+from epipar_depth.views import View, choose_view
+from epipar_depth.workfolder import WorkFolder
+from epipar_scene.arrays import F32, U8, U32
+from epipar_scene.cameras import world_to_camera
+from epipar_scene.writer import SceneWriter
+
+_CACHED_IMAGES = 24
+
+
+@dataclass(frozen=True, slots=True)
+class DenseSettings:
+    """Settings of the dense stages, see engine.MvsOptions."""
+
+    planes: int = 128
+    sources: int = 6
+    min_agreeing_views: int = 2
+    penalties: Penalties = Penalties()
+
+
+def match_frame(root: Path, position: int, settings: DenseSettings) -> None:
+    """Write the matched depth of one registered frame to the work folder."""
+    work = WorkFolder(root)
+    model = _model(root)
+    view = _view(root, position, settings)
+    reference = _grey(root, position)
+    if view is None:
+        shape = reference.shape
+        nothing = Aggregated(
+            np.zeros(shape, np.float32), np.zeros(shape, np.uint8), np.ones(shape, np.float32)
+        )
+        work.save_matched(position, np.zeros(shape, np.float32), nothing)
+        return
+    used = view.sources[: settings.sources]
+    cost = sweep_costs(
+        reference,
+        np.stack([_packed(root, source) for source in used]),
+        _homographies(model, position, used, view.planes),
+    )
+    matched = aggregate(cost, reference, settings.penalties)
+    work.save_matched(position, _depth_from_planes(matched.plane, view.planes), matched)
+
+
+def fuse_frame(root: Path, position: int, settings: DenseSettings) -> None:
+    """Write the final image, depth and confidence of one registered frame to the scene."""
+    work = WorkFolder(root)
+    index = _model(root).indices[position]
+    depth, confidence = fused_depth(root, position, settings)
+    writer = SceneWriter(work.scene)
+    colour = _model(root).lens.undistort(work.read_frame(index))
+    writer.write_image(work.name(index), np.ascontiguousarray(colour[:, :, ::-1]))
+    writer.write_depth(work.name(index), depth, confidence)
+
+
+def fused_depth(root: Path, position: int, settings: DenseSettings) -> tuple[F32, F32]:
+    """Return depth (0 = unknown) and confidence of one registered frame."""
+    agreement, matched = agreement_of(root, position, settings)
+    if agreement is None:
+        nothing = np.zeros(matched.cost.shape, np.float32)
+        return nothing, nothing
+    _, _, shown = _model(root).lens.undistortion()
+    keep = (agreement.count >= settings.min_agreeing_views) & shown
+    confidence = probability(features(agreement, matched))
+    zero = np.float32(0)
+    return np.where(keep, agreement.fused, zero), np.where(keep, confidence, zero)
+
+
+def agreement_of(
+    root: Path, position: int, settings: DenseSettings
+) -> tuple[Agreement | None, Aggregated]:
+    """Return what the sources say of a frame's matched depth; None where it has no sources."""
+    work = WorkFolder(root)
+    model = _model(root)
+    depth, matched = work.load_matched(position)
+    view = _view(root, position, settings)
+    if view is None:
+        return None, matched
+    others = list(view.sources)
+    agreement = check_agreement(
+        depth,
+        model.lens.pinhole.matrix(),
+        model.cam_to_world[position],
+        np.stack([_matched_depth(root, source) for source in others]),
+        model.cam_to_world[others],
+    )
+    return agreement, matched
+
+
+def _homographies(
+    model: Reconstruction, position: int, sources: tuple[int, ...], planes: PlaneRange
+) -> F32:
+    intrinsics = model.lens.pinhole.matrix()
+    pose = model.cam_to_world[position]
+    return np.stack(
+        [
+            plane_homographies(
+                intrinsics, intrinsics, world_to_camera(model.cam_to_world[source]) @ pose, planes
+            )
+            for source in sources
+        ]
+    )
+
+
+def _depth_from_planes(plane: F32, planes: PlaneRange) -> F32:
+    inverse = planes.inverse_depths()
+    step = inverse[1] - inverse[0]
+    return (1 / (inverse[0] + plane * step)).astype(np.float32)
+
+
+@lru_cache(maxsize=2)
+def _model(root: Path) -> Reconstruction:
+    return WorkFolder(root).load_reconstruction()
+
+
+@lru_cache(maxsize=64)
+def _view(root: Path, position: int, settings: DenseSettings) -> View | None:
+    return choose_view(_model(root), position, settings.sources, settings.planes)
+
+
+@lru_cache(maxsize=_CACHED_IMAGES)
+def _grey(root: Path, position: int) -> U8:
+    model = _model(root)
+    image = WorkFolder(root).read_frame(model.indices[position])
+    return np.asarray(cv2.cvtColor(model.lens.undistort(image), cv2.COLOR_BGR2GRAY), np.uint8)
+
+
+@lru_cache(maxsize=_CACHED_IMAGES)
+def _packed(root: Path, position: int) -> U32:
+    return pack_neighbourhoods(_grey(root, position))
+
+
+@lru_cache(maxsize=_CACHED_IMAGES)
+def _matched_depth(root: Path, position: int) -> F32:
+    return WorkFolder(root).load_matched(position)[0]

@@ -1,0 +1,259 @@
+"""The engine "mvs": structure from motion, plane sweep, aggregation, agreement; no weights, no GPU.
+
+Stages, in order: probe, select, features, matching, mapping, depth, fuse, write. Each leaves its
+result in the work folder, so a run that was killed goes on where it stood.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from epipar_depth.dense import DenseSettings, fuse_frame, match_frame
+from epipar_depth.engine import (
+    Capabilities,
+    DepthRequest,
+    DepthResult,
+    options_json,
+    request_hash,
+)
+from epipar_depth.poses import estimate_poses
+from epipar_depth.processes import run_frames, usable_cores
+from epipar_depth.selection import choose_frames, refuse_still, survey
+from epipar_depth.sfm import SfmOutcome
+from epipar_depth.sources import Source, SourceLimits, open_source
+from epipar_depth.workfolder import Selection, WorkFolder
+from epipar_kit.errors import typed_storage_errors
+from epipar_kit.events import Report
+from epipar_scene.arrays import F32, U8
+from epipar_scene.clouds import PointCloud
+from epipar_scene.frames import Frame
+from epipar_scene.scene_info import SceneCounts, SceneEngine, SceneInfo, SceneSource
+from epipar_scene.writer import SceneWriter
+
+CAPABILITIES = Capabilities(
+    name="mvs",
+    version="1.0.0",
+    description="Structure from motion and multi-view stereo; needs no weights and no GPU.",
+    licence="Apache-2.0",
+    needs_gpu=False,
+    poses_in=False,
+    poses_out=True,
+    confidence_kind="PROBABILITY_5PCT",
+    base_mib=260,
+    mib_per_megapixel=1100,
+)
+
+
+class MvsEngine:
+    """Makes scenes on a CPU.
+
+    Args:
+        limits: bounds of what is read at all.
+    """
+
+    def __init__(self, limits: SourceLimits | None = None) -> None:
+        self._limits = limits or SourceLimits()
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the engine is, can do and needs."""
+        return CAPABILITIES
+
+    def run(self, request: DepthRequest, report: Report) -> DepthResult:
+        """Make the scene; see engine.Engine."""
+        with typed_storage_errors():
+            return _Run(request, report, self._limits).run()
+
+
+class _Run:
+    """One request on its way."""
+
+    def __init__(self, request: DepthRequest, report: Report, limits: SourceLimits) -> None:
+        self._request = request
+        self._options = request.options
+        self._report = report
+        self._limits = limits
+        self._work = WorkFolder(request.output)
+        self._workers = request.workers or usable_cores()
+        self._settings = DenseSettings(
+            planes=self._options.mvs.planes,
+            sources=self._options.mvs.sources,
+            min_agreeing_views=self._options.mvs.min_agreeing_views,
+        )
+        self._timings: dict[str, float] = {}
+        self._resumed = 0
+
+    def run(self) -> DepthResult:
+        """Go through all stages."""
+        self._report("probe", 0, 1, "sources")
+        source = open_source(self._request.source, self._limits)
+        self._report("probe", 1, 1, "sources", f"{source.name}: {source.size[0]}x{source.size[1]}")
+        self._work.claim(self._hash())
+        selection = self._select(source)
+        outcome = self._poses(selection)
+        count = outcome.models[0]
+        with self._timed("depth"):
+            self._each_frame("depth", match_frame, count, self._is_matched)
+        with self._timed("fuse"):
+            self._each_frame("fuse", fuse_frame, count, self._is_fused)
+        return self._finish(source, selection, outcome)
+
+    def _hash(self) -> str:
+        return request_hash(self._request.source_sha256, self._options, CAPABILITIES)
+
+    def _select(self, source: Source) -> Selection:
+        stored = self._work.load_selection()
+        if stored is not None:
+            return stored
+        with self._timed("select"):
+            expected = source.expected_frames
+            found = survey(source, self._counter("select", expected))
+            refuse_still(found)
+            chosen = choose_frames(found, self._options.max_frames)
+            self._write_frames(source, chosen)
+            selection = Selection(
+                len(found.keys), tuple(found.keys[k] for k in chosen), source.is_video
+            )
+            self._work.save_selection(selection)
+        return selection
+
+    def _write_frames(self, source: Source, chosen: list[int]) -> None:
+        wanted = {position: index for index, position in enumerate(chosen)}
+        for position, frame in enumerate(source.frames()):
+            if position in wanted:
+                picture = _scaled(frame.bgr, self._options.max_side_px)
+                self._work.save_frame(wanted[position], picture)
+
+    def _poses(self, selection: Selection) -> SfmOutcome:
+        with self._timed("poses"):
+            return estimate_poses(
+                self._work,
+                selection,
+                sequential=self._options.mvs.sequential,
+                seed=self._options.seed,
+                threads=self._workers,
+                progress=lambda stage, done, total: self._report(stage, done, total, _UNITS[stage]),
+            )
+
+    def _each_frame(
+        self,
+        stage: str,
+        work: Callable[..., None],
+        count: int,
+        is_finished: Callable[[int], bool],
+    ) -> None:
+        rest = [position for position in range(count) if not is_finished(position)]
+        done = count - len(rest)
+        self._resumed = max(self._resumed, done)
+        self._report(stage, done, count, "frames", f"{done} from before" if done else "")
+
+        def one_more() -> None:
+            nonlocal done
+            done += 1
+            self._report(stage, done, count, "frames")
+
+        arguments = ((self._request.output, position, self._settings) for position in rest)
+        run_frames(work, arguments, min(self._workers, max(1, len(rest))), one_more)
+
+    def _is_matched(self, position: int) -> bool:
+        return self._work.matched_path(position).exists()
+
+    def _is_fused(self, position: int) -> bool:
+        name = self._work.name(self._work.load_reconstruction().indices[position])
+        writer = SceneWriter(self._request.output)
+        return writer.has_image(name) and writer.has_depth(name)
+
+    def _finish(self, source: Source, selection: Selection, outcome: SfmOutcome) -> DepthResult:
+        self._report("write", 0, 1, "scenes")
+        model = self._work.load_reconstruction()
+        writer = SceneWriter(self._request.output)
+        frames = [
+            Frame(self._work.name(index), model.lens.pinhole, pose, selection.keys[index])
+            for index, pose in zip(model.indices, model.cam_to_world, strict=True)
+        ]
+        coverage = _coverage(self._request.output, frames)
+        unregistered = tuple(
+            key for index, key in enumerate(selection.keys) if index not in set(model.indices)
+        )
+        counts = SceneCounts(selection.input_frames, len(selection.keys), len(model.indices))
+        writer.write_sparse_points(_sparse_cloud(model.points))
+        info = SceneInfo(
+            content_hash=self._hash(),
+            source=SceneSource(source.name, self._request.source_sha256, source.size_bytes),
+            engine=SceneEngine(CAPABILITIES.name, CAPABILITIES.version),
+            options=options_json(self._options, CAPABILITIES),
+            scale="arbitrary",
+            confidence_kind=CAPABILITIES.confidence_kind,
+            counts=counts,
+            created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            unregistered=unregistered,
+            timings=self._timings,
+            metrics={
+                "coverage": coverage,
+                "reprojection_error_px": outcome.reprojection_error_px,
+                "median_triangulation_angle_deg": outcome.median_angle_deg,
+            },
+        )
+        writer.finish(info, frames)
+        self._work.remove()
+        self._report("write", 1, 1, "scenes")
+        return DepthResult(
+            input_frames=counts.input_frames,
+            selected_frames=counts.selected_frames,
+            registered_frames=counts.registered_frames,
+            unregistered=unregistered,
+            resumed_frames=self._resumed,
+            coverage=coverage,
+            reprojection_error_px=outcome.reprojection_error_px,
+            timings=dict(self._timings),
+        )
+
+    def _counter(self, stage: str, total: int) -> Callable[[int], None]:
+        def count(done: int) -> None:
+            # A container's promise may be too low; then the total is not known.
+            self._report(stage, done, total if done <= total else 0, "frames")
+
+        return count
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        start_s = time.monotonic()
+        yield
+        self._timings[stage] = round(time.monotonic() - start_s, 3)
+
+
+_UNITS = {"features": "frames", "matching": "pairs", "mapping": "frames"}
+
+
+def _scaled(bgr: U8, max_side_px: int) -> U8:
+    height, width = bgr.shape[:2]
+    scale = max_side_px / max(height, width)
+    if scale >= 1:
+        return bgr
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(cv2.resize(bgr, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _coverage(root: Path, frames: list[Frame]) -> float:
+    known = 0.0
+    for frame in frames:
+        depth: F32 = np.load(root / frame.depth_path, mmap_mode="r", allow_pickle=False)
+        known += np.count_nonzero(depth) / depth.size
+    return known / len(frames)
+
+
+def _sparse_cloud(points: np.ndarray) -> PointCloud:
+    count = len(points)
+    return PointCloud(
+        points.astype(np.float32),
+        np.full((count, 3), 128, np.uint8),
+        np.full(count, 255, np.uint8),
+        None,
+    )

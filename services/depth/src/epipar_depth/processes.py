@@ -1,0 +1,169 @@
+"""Child processes of the engine: one for structure from motion, a pool for the frames.
+
+They are spawned, not forked (native libraries hold threads and locks), run native code on one
+thread each, and die with their parent, however it dies.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from typing import Any
+
+from epipar_kit.errors import EpiparError, WorkerDiedError, typed_error
+from epipar_kit.worker import die_with_parent
+
+_ONE_THREAD = dict.fromkeys(
+    ("MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"
+)
+
+
+def usable_cores() -> int:
+    """Return the cores that this process may use, at least 1."""
+    return max(1, len(os.sched_getaffinity(0)))
+
+
+def run_alone(task: Callable[[Callable[..., None]], Any], heard: Callable[..., None]) -> Any:
+    """Run a picklable task in a process of its own and return its result.
+
+    Args:
+        task: called with a function that sends its arguments to ``heard``, from any thread.
+        heard: called in this process, in order.
+
+    Raises:
+        EpiparError: what the task raised; anything else it raised is INTERNAL.
+        WorkerDiedError: the process ended without an answer.
+    """
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    with _environment():
+        process = context.Process(target=_alone, args=(task, sender, os.getpid()), daemon=True)
+        process.start()
+    sender.close()
+    try:
+        while True:
+            try:
+                kind, value = receiver.recv()
+            except EOFError:
+                process.join()
+                raise WorkerDiedError(
+                    f"structure from motion ended without an answer (exit {process.exitcode})"
+                ) from None
+            if kind == "result":
+                return value
+            if kind == "error":
+                raise value
+            heard(*value)
+    finally:
+        receiver.close()
+        if process.is_alive():
+            process.join(5)
+        if process.is_alive():
+            process.kill()
+        process.join()
+
+
+def run_frames(
+    work: Callable[..., None],
+    arguments: Iterable[tuple[Any, ...]],
+    workers: int,
+    finished: Callable[[], None],
+) -> None:
+    """Call ``work(*arguments)`` for each frame in a pool; ``finished`` after each, here.
+
+    At most two tasks a worker are queued, so that the first error stops the rest soon.
+
+    Raises:
+        EpiparError: the first error; anything but EpiparError is made INTERNAL.
+        WorkerDiedError: a worker was killed (for memory, mostly).
+    """
+    pending: set[Future[None]] = set()
+    with _pool(workers) as pool:
+        for each in arguments:
+            if len(pending) >= 2 * workers:
+                pending = _take_finished(pending, finished)
+            pending.add(pool.submit(_call, work, each))
+        while pending:
+            pending = _take_finished(pending, finished)
+
+
+def _take_finished(pending: set[Future[None]], finished: Callable[[], None]) -> set[Future[None]]:
+    done, rest = wait(pending, return_when=FIRST_COMPLETED)
+    for future in done:
+        try:
+            future.result()
+        except BrokenProcessPool:
+            raise WorkerDiedError("a process that worked on a frame was killed") from None
+        finished()
+    return rest
+
+
+@contextmanager
+def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    with _environment():
+        pool = ProcessPoolExecutor(
+            workers,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_begin,
+            initargs=(os.getpid(),),
+        )
+        try:
+            yield pool
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _environment() -> Iterator[None]:
+    """Have children read one-thread settings before they import anything."""
+    before = {name: os.environ.get(name) for name in _ONE_THREAD}
+    os.environ.update(_ONE_THREAD)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _begin(parent_pid: int) -> None:
+    die_with_parent(parent_pid)
+    import cv2
+
+    cv2.setNumThreads(1)
+
+
+def _call(work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    try:
+        work(*arguments)
+    except EpiparError:
+        raise
+    except Exception as error:
+        # The trace goes to the log here; over the pipe only typed errors travel.
+        _log_trace(error)
+        raise typed_error(error) from None
+
+
+def _alone(task: Callable[..., Any], sender: Connection, parent_pid: int) -> None:
+    _begin(parent_pid)
+    try:
+        sender.send(("result", task(lambda *values: sender.send(("heard", values)))))
+    except Exception as error:  # noqa: BLE001 - the edge of the process
+        if not isinstance(error, EpiparError):
+            _log_trace(error)
+        sender.send(("error", typed_error(error)))
+    finally:
+        sender.close()
+
+
+def _log_trace(error: Exception) -> None:
+    import logging
+
+    logging.getLogger(__name__).error("frame_work_failed", exc_info=error)

@@ -1,0 +1,270 @@
+"""Structure from motion by pycolmap, in a process of its own: a failed check in it aborts.
+
+SIFT only (its learned features abort without their models). One camera for all frames. After
+incremental mapping one last adjustment also frees the principal point, with a robust loss: on a
+cropped or stabilised video the lens is not centred, and leaving it so bends the whole path.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from epipar_depth.reconstruction import Lens, Reconstruction
+from epipar_depth.world import normalise
+from epipar_scene.cameras import Intrinsics
+
+Progress = Callable[[str, int, int], None]
+
+_FEATURES = 2048
+_OVERLAP = 10  # neighbours in time that are matched, and as many at doubling distances
+_LEAST_FRAMES_FOR_CENTRE = 10  # below, the principal point stays in the middle
+_MOST_CENTRE_SHIFT = 0.05  # of the longer side; beyond, the adjustment is not believed
+_FINAL_REPROJECTION_PX = 2.0
+_FINAL_ANGLE_DEG = 1.0
+# COLMAP's TwoViewGeometry: planar, panoramic, or one of the two.
+_NO_PARALLAX_CONFIGS = (4, 5, 6)
+_VERIFIED_INLIERS = 15
+
+
+@dataclass(frozen=True, slots=True)
+class SfmTask:
+    """What the process is to do.
+
+    Attributes:
+        frames: folder of the chosen frames, named 00000.png, 00001.png ...
+        scratch: folder for the feature database and models; emptied first.
+        result: .npz to write the largest model to.
+        count: number of frames.
+        sequential: match neighbours in time only.
+        threads: for features and matching; mapping uses one, so that results repeat.
+        seed: of RANSAC and mapping.
+    """
+
+    frames: Path
+    scratch: Path
+    result: Path
+    count: int
+    sequential: bool
+    threads: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class SfmOutcome:
+    """What mapping came to.
+
+    Attributes:
+        models: registered frames of each model, largest first.
+        verified_pairs: image pairs with a verified geometry.
+        flat_pairs: of those, pairs that a plane or a rotation alone explains.
+        median_angle_deg: of the widest triangulation angle of each point.
+        reprojection_error_px: mean of the largest model.
+    """
+
+    models: tuple[int, ...]
+    verified_pairs: int
+    flat_pairs: int
+    median_angle_deg: float
+    reprojection_error_px: float
+
+
+def run_sfm(task: SfmTask, progress: Progress) -> SfmOutcome:
+    """Reconstruct; the largest model is written to task.result unless there is none."""
+    import pycolmap
+
+    pycolmap.logging.minloglevel = int(pycolmap.logging.ERROR)
+    pycolmap.set_random_seed(task.seed)
+    shutil.rmtree(task.scratch, ignore_errors=True)
+    task.scratch.mkdir(parents=True)
+    database = task.scratch / "features.db"
+    _extract(pycolmap, task, database, progress)
+    _match(pycolmap, task, database, progress)
+    verified, flat = _count_pairs(database)
+    models = _map(pycolmap, task, database, progress)
+    if not models:
+        return SfmOutcome((), verified, flat, 0.0, 0.0)
+    best = models[0]
+    _free_principal_point(pycolmap, best, len(models))
+    angle, error = _median_angle_deg(best), float(best.compute_mean_reprojection_error())
+    _reconstruction(best, task.frames).save(task.result)
+    sizes = tuple(int(model.num_reg_images()) for model in models)
+    return SfmOutcome(sizes, verified, flat, angle, error)
+
+
+def _extract(pycolmap: Any, task: SfmTask, database: Path, progress: Progress) -> None:
+    options = pycolmap.FeatureExtractionOptions()
+    options.num_threads = task.threads
+    options.sift.max_num_features = _FEATURES
+    reader = pycolmap.ImageReaderOptions()
+    reader.camera_model = "SIMPLE_RADIAL"
+    with _watch(database, "keypoints", lambda n: progress("features", min(n, task.count), task.count)):
+        pycolmap.extract_features(
+            database,
+            task.frames,
+            camera_mode=pycolmap.CameraMode.SINGLE,
+            reader_options=reader,
+            extraction_options=options,
+            device=pycolmap.Device.cpu,
+        )
+    progress("features", task.count, task.count)
+
+
+def _match(pycolmap: Any, task: SfmTask, database: Path, progress: Progress) -> None:
+    options = pycolmap.FeatureMatchingOptions()
+    options.num_threads = task.threads
+    verification = pycolmap.TwoViewGeometryOptions()
+    verification.ransac.random_seed = task.seed
+    shared = {
+        "matching_options": options,
+        "verification_options": verification,
+        "device": pycolmap.Device.cpu,
+    }
+    total = _pair_count(task.count, sequential=task.sequential)
+    with _watch(database, "two_view_geometries", lambda n: progress("matching", min(n, total), total)):
+        if task.sequential:
+            pairing = pycolmap.SequentialPairingOptions()
+            pairing.overlap = _OVERLAP
+            pairing.loop_detection = False
+            pycolmap.match_sequential(database, pairing_options=pairing, **shared)
+        else:
+            pycolmap.match_exhaustive(database, **shared)
+    progress("matching", total, total)
+
+
+def _map(pycolmap: Any, task: SfmTask, database: Path, progress: Progress) -> list[Any]:
+    options = pycolmap.IncrementalPipelineOptions()
+    options.num_threads = 1
+    options.random_seed = task.seed
+    options.min_model_size = 3
+    options.extract_colors = False
+    options.triangulation.random_seed = task.seed
+    options.mapper.random_seed = task.seed
+    registered = 2
+
+    def one_more() -> None:
+        nonlocal registered
+        registered = min(registered + 1, task.count)
+        progress("mapping", registered, task.count)
+
+    models_folder = task.scratch / "models"
+    models_folder.mkdir()
+    found = pycolmap.incremental_mapping(
+        database, task.frames, models_folder, options, next_image_callback=one_more
+    )
+    return sorted(found.values(), key=lambda model: -model.num_reg_images())
+
+
+def _free_principal_point(pycolmap: Any, model: Any, models: int) -> None:
+    """Adjust everything once more with the principal point free; keep it only if it stays near."""
+    if model.num_reg_images() < _LEAST_FRAMES_FOR_CENTRE:
+        return
+    (camera,) = model.cameras.values()
+    before = pycolmap.Reconstruction(model)
+    options = pycolmap.BundleAdjustmentOptions()
+    options.refine_principal_point = True
+    options.print_summary = False
+    options.ceres.loss_function_type = pycolmap.LossFunctionType.SOFT_L1
+    options.ceres.loss_function_scale = 1.0
+    options.ceres.solver_options.num_threads = 1
+    for _ in range(2):
+        pycolmap.bundle_adjustment(model, options)
+        pycolmap.ObservationManager(model).filter_all_points3D(
+            _FINAL_REPROJECTION_PX, _FINAL_ANGLE_DEG
+        )
+    shift = np.hypot(camera.params[1] - camera.width / 2, camera.params[2] - camera.height / 2)
+    if shift > _MOST_CENTRE_SHIFT * max(camera.width, camera.height):
+        options.refine_principal_point = False
+        model.__init__(before)
+        pycolmap.bundle_adjustment(model, options)
+
+
+def _reconstruction(model: Any, frames: Path) -> Reconstruction:
+    """Read poses, points and the camera out of a COLMAP model."""
+    (camera,) = model.cameras.values()
+    focal, cx, cy, radial = (float(value) for value in camera.params)
+    lens = Lens(Intrinsics(int(camera.width), int(camera.height), focal, focal, cx, cy), radial)
+    images = sorted((i for i in model.images.values() if i.has_pose), key=lambda i: i.name)
+    point_ids = sorted(model.points3D)
+    place = {point: position for position, point in enumerate(point_ids)}
+    poses = np.tile(np.eye(4), (len(images), 1, 1))
+    for pose, image in zip(poses, images, strict=True):
+        world_to_cam = image.cam_from_world().matrix()
+        pose[:3, :3] = world_to_cam[:, :3].T
+        pose[:3, 3] = -world_to_cam[:, :3].T @ world_to_cam[:, 3]
+    points = np.array([model.points3D[point].xyz for point in point_ids]).reshape(-1, 3)
+    observed = tuple(
+        np.array([place[p.point3D_id] for p in image.points2D if p.has_point3D()], np.int32)
+        for image in images
+    )
+    indices = tuple(int(Path(image.name).stem) for image in images)
+    return normalise(Reconstruction(lens, indices, poses, points, observed))
+
+
+def _median_angle_deg(model: Any) -> float:
+    """Return the median over points of the widest angle between two of their rays."""
+    centres = {k: image.projection_center() for k, image in model.images.items() if image.has_pose}
+    angles = []
+    for point in model.points3D.values():
+        rays = np.array([point.xyz - centres[e.image_id] for e in point.track.elements])
+        rays /= np.linalg.norm(rays, axis=1, keepdims=True) + 1e-12
+        angles.append(np.degrees(np.arccos(np.clip((rays @ rays.T).min(), -1, 1))))
+    return float(np.median(angles)) if angles else 0.0
+
+
+def _count_pairs(database: Path) -> tuple[int, int]:
+    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
+        configs = [
+            row[0]
+            for row in connection.execute(
+                "SELECT config FROM two_view_geometries WHERE rows >= ?", (_VERIFIED_INLIERS,)
+            )
+        ]
+    connection.close()
+    return len(configs), sum(config in _NO_PARALLAX_CONFIGS for config in configs)
+
+
+def _pair_count(frames: int, *, sequential: bool) -> int:
+    if not sequential:
+        return frames * (frames - 1) // 2
+    reach = {*range(1, _OVERLAP + 1), *(2**k for k in range(_OVERLAP))}
+    return sum(max(0, frames - step) for step in reach)
+
+
+class _watch:  # noqa: N801 - used as a context manager, reads as a verb
+    """Count the rows of a table twice a second while a native call fills it."""
+
+    def __init__(self, database: Path, table: str, found: Callable[[int], None]) -> None:
+        self._query = f"SELECT COUNT(*) FROM {table}"  # noqa: S608 - two fixed names
+        self._database = database
+        self._found = found
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._done.wait(0.5):
+            if not os.path.exists(self._database):  # noqa: PTH110 - a plain probe
+                continue
+            try:
+                connection = sqlite3.connect(f"file:{self._database}?mode=ro", uri=True, timeout=0.1)
+                try:
+                    self._found(int(connection.execute(self._query).fetchone()[0]))
+                finally:
+                    connection.close()
+            except sqlite3.Error:
+                continue  # the table is not there yet, or being written

@@ -1,0 +1,132 @@
+"""The unfinished work of one scene: chosen frames, poses and matched depth, beside the scene.
+
+Every file appears whole (written, then renamed), so whatever is there is finished and a killed run
+goes on from it. The folder is removed when the scene is finished.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from epipar_depth.reconstruction import Reconstruction
+from epipar_depth.sgm import Aggregated
+from epipar_kit.errors import CorruptArtifactError
+from epipar_scene.arrays import F32, U8
+from epipar_scene.atomic import atomic_file
+
+_UNIQUENESS_SCALE = 100.0  # uniqueness 1.00 .. 3.55 in a byte
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The chosen frames, as selection.json keeps them.
+
+    Attributes:
+        input_frames: frames decoded from the source.
+        keys: source frame (index, or file name) of each chosen frame.
+        is_video: the source is a video.
+    """
+
+    input_frames: int
+    keys: tuple[int | str, ...]
+    is_video: bool
+
+
+class WorkFolder:
+    """Paths and formats of the unfinished work in ``<scene>/.mvs``."""
+
+    def __init__(self, scene: Path) -> None:
+        self.scene = scene
+        self.root = scene / ".mvs"
+        self.frames = self.root / "frames"
+        self.matched = self.root / "matched"
+        self.sfm = self.root / "sfm"
+        self.reconstruction = self.root / "reconstruction.npz"
+
+    def name(self, index: int) -> str:
+        """Return the scene's name of a chosen frame; they count from 1."""
+        return f"frame_{index + 1:05d}"
+
+    def claim(self, content_hash: str) -> None:
+        """Keep the folder's work if it is of this hash, else begin anew."""
+        mark = self.root / "content_hash"
+        if self.root.exists() and not (mark.exists() and mark.read_text() == content_hash):
+            shutil.rmtree(self.root)
+        self.root.mkdir(parents=True, exist_ok=True)
+        _write_bytes(mark, content_hash.encode())
+
+    def frame_path(self, index: int) -> Path:
+        """Return where a chosen frame lies, as it came from the source but scaled."""
+        return self.frames / f"{index:05d}.png"
+
+    def save_frame(self, index: int, bgr: U8) -> None:
+        """Write one chosen frame, lossless."""
+        self.frames.mkdir(parents=True, exist_ok=True)
+        done, data = cv2.imencode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+        if not done:
+            raise ValueError(f"frame {index} of shape {bgr.shape} cannot be encoded")
+        _write_bytes(self.frame_path(index), data.tobytes())
+
+    def read_frame(self, index: int) -> U8:
+        """Read one chosen frame, (H, W, 3) BGR."""
+        path = self.frame_path(index)
+        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+        if image is None:
+            raise CorruptArtifactError("CORRUPT_ARTIFACT", f"{path.name} of the work is damaged")
+        return np.asarray(image, np.uint8)
+
+    def save_selection(self, selection: Selection) -> None:
+        """Write which frames were chosen; says that all of them are written."""
+        self.write_json("selection", asdict(selection))
+
+    def load_selection(self) -> Selection | None:
+        """Read which frames were chosen; None before they are all written."""
+        stored = self.read_json("selection")
+        return None if stored is None else Selection(**{**stored, "keys": tuple(stored["keys"])})
+
+    def load_reconstruction(self) -> Reconstruction:
+        """Read the poses."""
+        return Reconstruction.load(self.reconstruction)
+
+    def matched_path(self, position: int) -> Path:
+        """Return where the matched depth of a registered frame lies."""
+        return self.matched / f"{position:05d}.npz"
+
+    def save_matched(self, position: int, depth: F32, matched: Aggregated) -> None:
+        """Write the matched depth of a registered frame and what was found with it."""
+        self.matched.mkdir(parents=True, exist_ok=True)
+        ratio = np.clip((matched.uniqueness - 1) * _UNIQUENESS_SCALE, 0, 255)
+        with atomic_file(self.matched_path(position)) as stream:
+            np.savez(stream, depth=depth, cost=matched.cost, uniqueness=ratio.astype(np.uint8))
+
+    def load_matched(self, position: int) -> tuple[F32, Aggregated]:
+        """Read what save_matched wrote; plane positions are not kept."""
+        with np.load(self.matched_path(position), allow_pickle=False) as stored:
+            depth = stored["depth"]
+            ratio = 1 + stored["uniqueness"].astype(np.float32) / np.float32(_UNIQUENESS_SCALE)
+            return depth, Aggregated(depth, stored["cost"], ratio)
+
+    def write_json(self, name: str, value: dict[str, Any]) -> None:
+        """Write one small JSON object."""
+        _write_bytes(self.root / f"{name}.json", json.dumps(value).encode())
+
+    def read_json(self, name: str) -> dict[str, Any] | None:
+        """Read one small JSON object; None where it is not there."""
+        path = self.root / f"{name}.json"
+        return dict(json.loads(path.read_bytes())) if path.exists() else None
+
+    def remove(self) -> None:
+        """Delete the folder."""
+        shutil.rmtree(self.root, ignore_errors=True)
+
+
+def _write_bytes(path: Path, data: bytes) -> None:
+    with atomic_file(path) as stream:
+        stream.write(data)
