@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from epipar.common.v1 import artifact_pb2, progress_pb2
+from epipar_kit.artifacts import Artifact
 from epipar_kit.events import ProgressEvent
 
 
@@ -34,4 +35,16 @@ def artifact_to_message(values: Mapping[str, Any], folder_uri: str) -> artifact_
         size_bytes=values["size_bytes"],
         sha256=values["sha256"],
         lod_level=values.get("lod_level"),
+    )
+
+
+def stored_artifact_to_message(artifact: Artifact) -> artifact_pb2.Artifact:
+    """Return a file of the store as the contract's Artifact."""
+    return artifact_pb2.Artifact(
+        name=artifact.name,
+        uri=artifact.uri,
+        media_type=artifact.media_type,
+        size_bytes=artifact.size_bytes,
+        sha256=artifact.sha256,
+        lod_level=artifact.lod_level,
     )

@@ -53,6 +53,7 @@ class _Job:
         self._stage: str | None = None
         self._next_s = 0.0
         self._is_finished = False
+        self._timer_runs = False
 
     def report(self, stage: str, done: int, total: int, unit: str, message: str = "") -> None:
         """See events.Report. Too many in a row are merged; a stage's last one never gets lost."""
@@ -63,6 +64,7 @@ class _Job:
             now_s = time.monotonic()
             if stage == self._stage and now_s < self._next_s:
                 self._pending = event
+                self._start_timer(self._next_s - now_s)
                 return
             if stage != self._stage:
                 self._flush()
@@ -76,6 +78,21 @@ class _Job:
             self._flush()
             self._write(line)
             self._is_finished = True
+
+    def _start_timer(self, seconds: float) -> None:
+        """See to it that what waits is written also if nothing is reported for a long time."""
+        if not self._timer_runs:
+            self._timer_runs = True
+            timer = threading.Timer(seconds, self._on_timer)
+            timer.daemon = True
+            timer.start()
+
+    def _on_timer(self) -> None:
+        with self._lock:
+            self._timer_runs = False
+            if not self._is_finished:
+                self._next_s = time.monotonic() + _REPORT_PERIOD_S
+                self._flush()
 
     def _flush(self) -> None:
         if self._pending is not None:

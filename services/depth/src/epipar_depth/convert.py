@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from epipar.common.v1 import artifact_pb2
 from epipar.depth.v1 import depth_service_pb2 as pb
 from epipar_depth.engine import DEFAULT_ENGINE, Capabilities, DepthOptions, MvsOptions
 from epipar_depth.installed import InstalledEngine
 from epipar_depth.job import result_from_json
 from epipar_depth.plan import DepthCall, InlineImage
 from epipar_kit.errors import InvalidInputError
+from epipar_kit.messages import stored_artifact_to_message
 from epipar_kit.output import FinishedEvent
 from epipar_kit.store import ArtifactStore
 from epipar_scene.scene_info import SceneInfo
@@ -84,7 +84,10 @@ def result_to_message(
         confidence_kind=_CONFIDENCE_KINDS[info.confidence_kind],
         coverage=info.metrics.get("coverage", 0.0),
         reprojection_error_px=info.metrics.get("reprojection_error_px", 0.0),
-        artifacts=[_artifact(store, scene_uri, name) for name in ("scene.json", "transforms.json")],
+        artifacts=[
+            stored_artifact_to_message(store.stat(f"{scene_uri}/{name}"))
+            for name in ("scene.json", "transforms.json")
+        ],
     )
     if not event.cached:
         result = result_from_json(event.result)
@@ -121,15 +124,4 @@ def _capabilities(capabilities: Capabilities) -> pb.Capabilities:
         default_max_side_px=side,
         memory_base_mib=capabilities.base_mib,
         memory_per_image_mib=round(capabilities.mib_per_megapixel * megapixels),
-    )
-
-
-def _artifact(store: ArtifactStore, scene_uri: str, name: str) -> artifact_pb2.Artifact:
-    artifact = store.stat(f"{scene_uri}/{name}")
-    return artifact_pb2.Artifact(
-        name=artifact.name,
-        uri=artifact.uri,
-        media_type=artifact.media_type,
-        size_bytes=artifact.size_bytes,
-        sha256=artifact.sha256,
     )

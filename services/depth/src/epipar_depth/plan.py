@@ -102,7 +102,9 @@ class DepthCall:
             )
         if len({image.name.casefold() for image in self.inline_images}) != count:
             raise InvalidInputError(
-                "BAD_REQUEST", "inline_images", "two inline images have one name; each needs its own"
+                "BAD_REQUEST",
+                "inline_images",
+                "two inline images have one name; each needs its own",
             )
 
 

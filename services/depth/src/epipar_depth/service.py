@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import aclosing
 
 import grpc
@@ -13,6 +13,7 @@ from epipar.depth.v1 import depth_service_pb2_grpc as pb_grpc
 from epipar_depth.convert import call_from_request, engine_to_message, result_to_message
 from epipar_depth.installed import installed_engines
 from epipar_depth.plan import plan_depth
+from epipar_kit.events import ProgressEvent
 from epipar_kit.messages import progress_to_message
 from epipar_kit.output import FinishedEvent, make_output
 from epipar_kit.progress import throttle
@@ -43,13 +44,15 @@ class DepthService(pb_grpc.DepthServiceServicer):
                         result_to_message, self._store, call.output_uri, event
                     )
                     yield pb.PredictResponse(result=result)
-                else:
+                elif isinstance(event, ProgressEvent):
                     yield pb.PredictResponse(progress=progress_to_message(event))
 
     async def ListEngines(  # noqa: N802 (gRPC name)
         self,
         request: pb.ListEnginesRequest,
-        context: grpc.aio.ServicerContext[pb.ListEnginesRequest, pb.ListEnginesResponse],
+        context: grpc.aio.ServicerContext[
+            pb.ListEnginesRequest, Awaitable[pb.ListEnginesResponse]
+        ],
     ) -> pb.ListEnginesResponse:
         """List the engines, the default first."""
         engines = await asyncio.to_thread(installed_engines)

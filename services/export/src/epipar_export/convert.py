@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from epipar.export.v1 import export_service_pb2 as pb
+from epipar_export.manifest import FILE_NAME
 from epipar_export.options import ExportOptions, OutlierRemoval
 from epipar_kit.errors import InvalidInputError
+from epipar_kit.messages import artifact_to_message, stored_artifact_to_message
+from epipar_kit.output import FinishedEvent
+from epipar_kit.store import ArtifactStore
 
 _CODECS: dict[int, str] = {
     pb.CODEC_UNSPECIFIED: "meshopt",
@@ -24,21 +28,8 @@ _DRACO_MODES: dict[int, str] = {
     pb.DRACO_MODE_SORTED: "sorted",
     pb.DRACO_MODE_PER_TILE: "per_tile",
 }
-_OPTIONAL = {
-    "position_bits": "position_bits",
-    "color_tolerance": "color_tolerance",
-    "preview_points": "preview_points",
-    "medium_points": "medium_points",
-    "full_points": "full_points",
-    "preview_drop_percent": "preview_drop_percent",
-    "medium_drop_percent": "medium_drop_percent",
-    "full_drop_percent": "full_drop_percent",
-    "min_confidence": "min_confidence",
-    "glb": "write_glb",
-    "tiles": "write_tiles",
-    "ply": "write_ply",
-}
-"""Field of the message → field of ExportOptions, for those with presence."""
+_NAMES = {"glb": "write_glb", "tiles": "write_tiles", "ply": "write_ply"}
+"""Fields with presence that ExportOptions calls otherwise."""
 
 
 def options_from_message(message: pb.ExportOptions) -> ExportOptions:
@@ -49,7 +40,9 @@ def options_from_message(message: pb.ExportOptions) -> ExportOptions:
     """
     _refuse_surface(message)
     values: dict[str, Any] = {
-        name: getattr(message, field) for field, name in _OPTIONAL.items() if message.HasField(field)
+        name: getattr(message, field)
+        for field, name in _OPTIONAL.items()
+        if message.HasField(field)
     }
     values["codec"] = _choice("codec", message.codec, _CODECS, "CODEC_UNKNOWN")
     values["meshopt_extension"] = _choice(
@@ -77,12 +70,33 @@ def _refuse_surface(message: pb.ExportOptions) -> None:
         )
 
 
-def _choice(
-    field: str, value: int, names: dict[int, str], reason: str = "BAD_OPTION"
-) -> str:
+def _choice(field: str, value: int, names: dict[int, str], reason: str = "BAD_OPTION") -> str:
     if value not in names:
         wanted = ", ".join(dict.fromkeys(names.values()))
         raise InvalidInputError(
             reason, f"options.{field}", f"{field} is {value}, which does not exist; known: {wanted}"
         )
     return names[value]
+
+
+def result_to_message(
+    store: ArtifactStore, export_uri: str, event: FinishedEvent
+) -> pb.ExportResult:
+    """Describe a finished export from its export.json and, where work was done, the job's result."""
+    manifest = event.manifest
+    own = stored_artifact_to_message(store.stat(f"{export_uri}/{FILE_NAME}"))
+    message = pb.ExportResult(
+        export_uri=export_uri,
+        cached=event.cached,
+        levels=[pb.Level(**level) for level in manifest["levels"]],
+        artifacts=[
+            *(artifact_to_message(values, export_uri) for values in manifest["artifacts"]),
+            own,
+        ],
+        source_points=manifest["counts"]["source_points"],
+        outlier_points=manifest["counts"]["outlier_points"],
+        notes=manifest["notes"],
+    )
+    if not event.cached:
+        message.stage_seconds.update(event.result["stage_seconds"])
+    return message

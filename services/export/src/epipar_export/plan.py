@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from epipar_export.exporter import ExportRequest
+from epipar_export.job import request_to_dict
+from epipar_export.manifest import FILE_NAME, export_hash
 from epipar_export.options import ExportOptions
 from epipar_kit.errors import CorruptArtifactError, InvalidInputError, NotReadyError
 from epipar_kit.output import OutputPlan
 from epipar_kit.store import ArtifactStore
-from epipar_scene.content_hash import content_hash
 from epipar_scene.errors import SceneFormatError
 from epipar_scene.folder import SceneFolder
 
-MANIFEST = "export.json"
-
 
 def plan_export(
-    store: ArtifactStore, scene_uri: str, output_uri: str, options: ExportOptions
+    store: ArtifactStore, scene_uri: str, output_uri: str, options: ExportOptions, threads: int = 0
 ) -> OutputPlan:
-    """Plan the export of a finished scene.
+    """Plan the export of a finished scene; `threads` is how many it may use, 0 for the cores.
 
     Raises:
         InvalidInputError: BAD_URI, a key is no relative path or both are the same.
@@ -43,15 +42,10 @@ def plan_export(
         scene_hash = SceneFolder.open(scene_dir).info.content_hash
     except SceneFormatError as error:
         raise CorruptArtifactError("CORRUPT_ARTIFACT", str(error), uri=scene_uri) from error
-    settings = {**options.to_dict(), "exporter": version("epipar-export")}
-    digest = content_hash(scene_hash, settings)
 
     def request(folder: Path) -> dict[str, Any]:
-        return {
-            "scene_dir": str(scene_dir),
-            "output_dir": str(folder),
-            "content_hash": digest,
-            "options": options.to_dict(),
-        }
+        return request_to_dict(ExportRequest(scene_dir, folder, options, threads))
 
-    return OutputPlan(output_uri, MANIFEST, digest, "epipar_export.job", request)
+    return OutputPlan(
+        output_uri, FILE_NAME, export_hash(scene_hash, options), "epipar_export.job", request
+    )

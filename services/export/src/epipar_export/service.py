@@ -13,6 +13,7 @@ from epipar.export.v1 import export_service_pb2_grpc as pb_grpc
 from epipar_export.convert import options_from_message, result_to_message
 from epipar_export.plan import plan_export
 from epipar_kit.errors import InvalidInputError
+from epipar_kit.events import ProgressEvent
 from epipar_kit.messages import progress_to_message
 from epipar_kit.output import FinishedEvent, make_output
 from epipar_kit.progress import throttle
@@ -24,8 +25,9 @@ NAME = pb.DESCRIPTOR.services_by_name["ExportService"].full_name
 class ExportService(pb_grpc.ExportServiceServicer):
     """Serves exports of the scenes of one store."""
 
-    def __init__(self, store: ArtifactStore) -> None:
+    def __init__(self, store: ArtifactStore, threads: int) -> None:
         self._store = store
+        self._threads = threads
 
     async def Export(  # noqa: N802 (gRPC name)
         self,
@@ -40,12 +42,14 @@ class ExportService(pb_grpc.ExportServiceServicer):
         output_uri = request.output_uri or f"{request.scene_uri}/exports/default"
         options = options_from_message(request.options)
         plan = await asyncio.to_thread(
-            plan_export, self._store, request.scene_uri, output_uri, options
+            plan_export, self._store, request.scene_uri, output_uri, options, self._threads
         )
         async with aclosing(throttle(make_output(self._store, plan))) as events:
             async for event in events:
                 if isinstance(event, FinishedEvent):
-                    result = result_to_message(output_uri, event)
+                    result = await asyncio.to_thread(
+                        result_to_message, self._store, output_uri, event
+                    )
                     yield pb.ExportResponse(result=result)
-                else:
+                elif isinstance(event, ProgressEvent):
                     yield pb.ExportResponse(progress=progress_to_message(event))

@@ -17,3 +17,9 @@ class ExportSettings(ServerSettings):
     max_streams: int = Field(
         default=2, ge=1, le=1000, description="Exports that run at once; more are refused."
     )
+    threads: int = Field(
+        default=0,
+        ge=0,
+        le=64,
+        description="Threads of one export; 0: one for each core, at most 16.",
+    )
