@@ -17,6 +17,7 @@ from epipar_scene.geometry import (
     project,
     sample_bilinear,
     sample_nearest,
+    transform_points,
     unproject,
 )
 
@@ -120,6 +121,18 @@ def test_look_at_puts_the_target_in_the_middle_of_the_image(eye, target):
 def test_look_at_refuses_an_empty_view_and_one_along_up(target):
     with pytest.raises(ValueError, match="empty or along up"):
         look_at((1, 2, 3), target)
+
+
+@given(poses(), arrays(np.float64, (6, 3), elements=st.floats(-1e3, 1e3)))
+def test_transform_points_is_the_product_with_the_homogeneous_matrix(pose, points):
+    wanted = (pose @ np.c_[points, np.ones(6)].T)[:3].T
+    np.testing.assert_allclose(transform_points(pose, points), wanted, rtol=1e-9, atol=1e-9)
+
+
+def test_float32_points_are_transformed_in_float64():
+    pose = look_at((1e6, 0, 0), (1e6, 0, 1))
+    moved = transform_points(pose, np.array([[0.015625, 0, 0]], np.float32))
+    assert moved[0, 0] == 1e6 + 0.015625
 
 
 def test_wrong_shapes_are_refused_by_name():

@@ -26,7 +26,7 @@ _POSITION_NAMES = ("x", "y", "z")
 _COLOR_NAMES = ("red", "green", "blue")
 
 
-def write_ply(path: Path, clouds: Iterable[PointCloud]) -> int:
+def write_ply(path: str | Path, clouds: Iterable[PointCloud]) -> int:
     """Write clouds one after the other as one PLY file, atomically; one is held at a time.
 
     Vertices are x y z (float), red green blue (uchar, sRGB), confidence (uchar) and, if the first
@@ -40,7 +40,7 @@ def write_ply(path: Path, clouds: Iterable[PointCloud]) -> int:
     """
     count = 0
     with_provenance: bool | None = None
-    with atomic_file(path) as stream:
+    with atomic_file(Path(path)) as stream:
         for cloud in clouds:
             if with_provenance is None:
                 with_provenance = cloud.provenance is not None
@@ -56,12 +56,12 @@ def write_ply(path: Path, clouds: Iterable[PointCloud]) -> int:
     return count
 
 
-def read_ply(path: Path) -> PointCloud:
+def read_ply(path: str | Path) -> PointCloud:
     """Read a PLY file whole; see iter_ply."""
     return concatenate(iter_ply(path))
 
 
-def iter_ply(path: Path, *, chunk_points: int = DEFAULT_CHUNK_POINTS) -> Iterator[PointCloud]:
+def iter_ply(path: str | Path, *, chunk_points: int = DEFAULT_CHUNK_POINTS) -> Iterator[PointCloud]:
     """Read a PLY file in clouds of at most chunk_points points.
 
     Positions (float or double) and colours (uchar) must be there; a missing confidence reads as
@@ -73,6 +73,7 @@ def iter_ply(path: Path, *, chunk_points: int = DEFAULT_CHUNK_POINTS) -> Iterato
     """
     if chunk_points < 1:
         raise ValueError(f"chunk_points is {chunk_points}; it must be at least 1")
+    path = Path(path)
     try:
         stream = path.open("rb")
     except FileNotFoundError:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from epipar_scene.arrays import F64
+from epipar_scene.arrays import F32, F64
+from epipar_scene.geometry import transform_points
 
 # Below this ratio of the second to the first singular value, the points stand on a line and the
 # rotation about it is noise.
@@ -70,10 +70,9 @@ class Similarity:
             self.scale * (self.rotation @ first.translation) + self.translation,
         )
 
-    def points(self, points: np.ndarray[Any, Any]) -> F64:
+    def points(self, points: F64 | F32) -> F64:
         """Map (N, 3) points; computed and returned in float64."""
-        mapped: F64 = self.scale * (points.astype(np.float64) @ self.rotation.T) + self.translation
-        return mapped
+        return transform_points(self.matrix(), points)
 
     def camera(self, cam_to_world: F64) -> F64:
         """Map a (4, 4) camera-to-world; it stays rigid, so multiply its depths by scale too."""
