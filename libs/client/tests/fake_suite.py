@@ -122,6 +122,10 @@ class FakeDepth(depth_grpc.DepthServiceServicer):
                 return
             case ["crash", *_]:
                 os._exit(3)
+            case ["crashonce", *_] if self.store and not (mark := self.store / "crashed").exists():
+                mark.touch()
+                yield depth_pb2.PredictResponse(progress=progress("reading", 1, 4))
+                os._exit(3)
         await self._write_scene(request, context)
         for stage, total in STAGES:
             for done in range(1, total + 1):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Literal
 
 import pytest
 
+from epipar.export.v1 import export_service_pb2 as export_pb2
 from epipar_client import (
     DeadlineExceededError,
     DepthOptions,
@@ -119,10 +121,24 @@ async def test_a_value_that_no_field_can_hold_is_refused_with_its_field(
     with pytest.raises(InvalidInputError) as caught:
         client.reconstruct("clip.mp4", "scenes/a", options=DepthOptions(max_frames=2**40))
     assert caught.value.field == "max_frames"
-    with pytest.raises(InvalidInputError) as unknown:
-        client.export("a", options=ExportOptions(codec="zip"))  # type: ignore[arg-type]  # on purpose
-    assert unknown.value.reason == "CODEC_UNKNOWN"
-    assert "meshopt, draco, none" in unknown.value.message
+
+
+def test_a_choice_that_does_not_exist_is_refused_with_those_that_do() -> None:
+    with pytest.raises(InvalidInputError, match="meshopt, draco, none") as unknown:
+        ExportOptions(codec="zip")  # type: ignore[arg-type]  # on purpose
+    assert (unknown.value.reason, unknown.value.field) == ("CODEC_UNKNOWN", "options.codec")
+    with pytest.raises(InvalidInputError, match="zstd, br"):
+        ExportOptions(precompress=("gzip",))  # type: ignore[arg-type]  # on purpose
+
+
+@pytest.mark.parametrize("codec", ["meshopt", "draco", "none"])
+async def test_every_codec_has_its_number(
+    client: EpiparClient, suite: Suite, codec: Literal["meshopt", "draco", "none"]
+) -> None:
+    await client.export("scenes/a", options=ExportOptions(codec=codec, geometry="surface"))
+    sent = suite.export.requests[0].options
+    assert export_pb2.Codec.Name(sent.codec) == f"CODEC_{codec.upper()}"
+    assert sent.geometry == export_pb2.GEOMETRY_SURFACE
 
 
 async def test_leaving_the_loop_cancels_the_call(client: EpiparClient, suite: Suite) -> None:

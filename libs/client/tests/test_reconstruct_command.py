@@ -209,6 +209,14 @@ def test_an_export_goes_into_the_scene_or_where_it_is_told_to(epipar: Epipar) ->
     assert "invented" in done.stdout
 
 
+def test_a_codec_that_does_not_exist_is_one_clear_line(epipar: Epipar) -> None:
+    done = epipar.run("export", "scene", "--codec", "zip")
+    assert done.returncode == 3
+    assert done.stderr == (
+        "epipar: CODEC_UNKNOWN: codec is 'zip'; it must be one of meshopt, draco, none\n"
+    )
+
+
 def test_an_export_of_nothing_is_not_found(epipar: Epipar) -> None:
     done = epipar.run("export", "nothing")
     assert done.returncode == 4
@@ -220,7 +228,6 @@ def test_an_export_of_nothing_is_not_found(epipar: Epipar) -> None:
     [
         (),
         ("reconstruct", "clip.mp4"),
-        ("export", "s", "--codec", "zip"),
         ("export", "s", "--drop", "many"),
         ("export", "s", "--drop", "1,2"),
         ("reconstruct", "a", "-o", "b", "--address", "http://x"),

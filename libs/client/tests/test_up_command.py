@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from epipar_client import EpiparClient
+from epipar_client import EpiparClient, Retry
 
 from .conftest import Epipar, events_of, read_until
 
@@ -80,6 +80,16 @@ async def test_a_crashed_service_comes_back_at_its_address(epipar: Epipar) -> No
         assert len(pids_of(epipar) - before) == 1
         async with EpiparClient(again["address"]) as client:
             assert await client.list_engines()
+
+
+async def test_a_call_outlives_a_crash_of_its_service(epipar: Epipar) -> None:
+    with running(epipar) as (process, ready):
+        Path(ready["store"], "crashonce.mp4").write_bytes(b"video")
+        retry = Retry(attempts=100, base_s=0.2, max_s=0.5)
+        async with EpiparClient(**ready["services"], retry=retry) as client:
+            result = await client.reconstruct("crashonce.mp4", "scenes/a")
+        assert result.registered_frames == 59
+        read_until(process, "service_restarted", service="depth")
 
 
 def test_a_taken_port_is_replaced(epipar: Epipar) -> None:

@@ -134,7 +134,7 @@ def _add_export(commands: _SubParsersAction[ArgumentParser]) -> None:
     parser = _command(commands, "export", "scene -> GLB, 3D Tiles, PLY", _EXPORT, _EXPORT_EXAMPLES)
     parser.add_argument("scene", metavar="SCENE_DIR", help="a finished scene folder")
     parser.add_argument("-o", "--output", metavar="DIR", help="where the files go")
-    parser.add_argument("--codec", choices=("meshopt", "draco", "none"), help="default meshopt")
+    parser.add_argument("--codec", metavar="NAME", help="meshopt (the default), draco or none")
     parser.add_argument(
         "--bits", type=int, metavar="N", help="of a coordinate, 8 to 16; default 14"
     )

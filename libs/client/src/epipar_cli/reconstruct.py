@@ -13,7 +13,6 @@ from epipar_cli.output import Reporter
 from epipar_cli.services import DEPTH
 from epipar_client import (
     DepthOptions,
-    EpiparClient,
     InlineImage,
     InvalidInputError,
     NotFoundError,
@@ -70,26 +69,15 @@ async def _by_a_running_service(
     arguments: Namespace, options: DepthOptions, reporter: Reporter
 ) -> SceneResult:
     local = Path(arguments.input)
-    source = inline_images_of(local) if local.exists() else arguments.input
     async with remote_client(arguments) as client:
-        return await _sent(client, source, arguments, options, reporter)
-
-
-async def _sent(
-    client: EpiparClient,
-    source: str | tuple[InlineImage, ...],
-    arguments: Namespace,
-    options: DepthOptions,
-    reporter: Reporter,
-) -> SceneResult:
-    return await client.reconstruct(
-        source,
-        arguments.output,
-        engine=arguments.engine,
-        options=options,
-        on_progress=reporter.progress,
-        timeout_s=arguments.timeout,
-    )
+        return await client.reconstruct(
+            inline_images_of(local) if local.exists() else arguments.input,
+            arguments.output,
+            engine=arguments.engine,
+            options=options,
+            on_progress=reporter.progress,
+            timeout_s=arguments.timeout,
+        )
 
 
 def inline_images_of(path: Path) -> tuple[InlineImage, ...]:

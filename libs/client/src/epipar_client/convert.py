@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -145,7 +145,7 @@ def export_request_from(
     drop = options.drop_percent or (None, None, None)
     _filled(
         request.options,
-        codec=_number_of("codec", options.codec, _CODECS, reason="CODEC_UNKNOWN"),
+        codec=_CODECS.get(options.codec or ""),
         position_bits=options.position_bits,
         preview_points=options.preview_points,
         medium_points=options.medium_points,
@@ -156,9 +156,9 @@ def export_request_from(
         glb=options.glb,
         tiles=options.tiles,
         ply=options.ply,
-        meshopt_extension=_number_of("meshopt_extension", options.meshopt_extension, _EXTENSIONS),
+        meshopt_extension=_EXTENSIONS.get(options.meshopt_extension or ""),
         min_confidence=options.min_confidence,
-        geometry=_number_of("geometry", options.geometry, _GEOMETRIES),
+        geometry=_GEOMETRIES.get(options.geometry or ""),
     )
     request.options.precompress.extend(options.precompress)
     if (removal := options.outlier_removal) is not None:
@@ -307,17 +307,3 @@ def _filled(message: _MessageT, **values: object) -> _MessageT:
                 f"{name} is {value!r}: {error}", reason="BAD_REQUEST", field=name
             ) from None
     return message
-
-
-def _number_of(
-    field: str, value: str | None, table: Mapping[str, int], *, reason: str = "BAD_OPTION"
-) -> int | None:
-    if value is None:
-        return None
-    if value not in table:
-        raise InvalidInputError(
-            f"{field} is {value!r}; it must be one of {', '.join(table)}",
-            reason=reason,
-            field=field,
-        )
-    return table[value]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from epipar_client.errors import InvalidInputError
 
@@ -183,6 +183,9 @@ class ExportOptions:
         min_confidence: a global cut, 0 to 1; prefer `drop_percent`.
         geometry: what to make of the scene.
         surface: settings of the surface, where one is made.
+
+    Raises:
+        InvalidInputError: a codec, extension, geometry or encoding does not exist.
     """
 
     codec: Codec | None = None
@@ -200,3 +203,21 @@ class ExportOptions:
     min_confidence: float | None = None
     geometry: Geometry | None = None
     surface: SurfaceOptions | None = None
+
+    def __post_init__(self) -> None:
+        _check_choice("codec", self.codec, get_args(Codec), "CODEC_UNKNOWN")
+        _check_choice("meshopt_extension", self.meshopt_extension, get_args(MeshoptExtension))
+        _check_choice("geometry", self.geometry, get_args(Geometry))
+        for encoding in self.precompress:
+            _check_choice("precompress", encoding, get_args(Encoding))
+
+
+def _check_choice(
+    name: str, value: str | None, choices: tuple[str, ...], reason: str = "BAD_OPTION"
+) -> None:
+    if value is not None and value not in choices:
+        raise InvalidInputError(
+            f"{name} is {value!r}; it must be one of {', '.join(choices)}",
+            reason=reason,
+            field=f"options.{name}",
+        )

@@ -26,7 +26,7 @@ class Retry:
         ValueError: a value is out of its bounds.
     """
 
-    attempts: int = 5
+    attempts: int = 6
     base_s: float = 0.2
     max_s: float = 5.0
 
