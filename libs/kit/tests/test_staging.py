@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -191,3 +193,24 @@ def test_an_empty_hash_is_refused(store: FolderStore) -> None:
     with pytest.raises(ValueError, match="content_hash is empty"):
         store.stage("x", "")
     assert os.listdir(store.root) == []  # noqa: PTH208 - hidden names too
+
+
+def test_a_lock_on_a_file_that_was_removed_meanwhile_protects_nothing_and_is_not_taken(
+    store: FolderStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The moment between open and flock cannot be hit on purpose without reaching in.
+    folder = store.root / ".x.epipar"
+    real_flock = fcntl.flock
+    removed: list[Path] = []
+
+    def flock(fd: int, operation: int) -> None:
+        if not removed:
+            removed.append(folder)
+            shutil.rmtree(folder)  # as the last holder's discard does
+        real_flock(fd, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with store.stage("x", "h1"):
+        assert removed
+        with pytest.raises(NotReadyError):
+            store.stage("x", "h1")
