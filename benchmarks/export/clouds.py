@@ -103,7 +103,8 @@ def _texture(points: F64) -> F64:
             * np.cos(frequency * points[:, 2] + 0.5 * np.sin(frequency * 0.5 * points[:, 0]))
         )
     checks = 0.12 * (np.floor(points * 2).astype(np.int64).sum(axis=1) & 1)
-    return base + light[:, None] + checks[:, None]
+    color: F64 = base + light[:, None] + checks[:, None]
+    return color
 
 
 def room_cloud(count: int, seed: int = 7) -> PointCloud:

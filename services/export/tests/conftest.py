@@ -115,13 +115,13 @@ def decoders() -> Decoders:
 
 @pytest.fixture(scope="session")
 def make_cloud() -> Callable[..., PointCloud]:
-    """Make clouds: make_cloud(count, seed=1, provenance=False)."""
+    """The maker of test clouds, surface_cloud."""
     return surface_cloud
 
 
 @pytest.fixture(scope="session")
 def make_scene() -> Callable[..., Path]:
-    """Make scene folders: make_scene(root, frames=3, known=True)."""
+    """The maker of test scenes, write_scene."""
     return write_scene
 
 
@@ -138,7 +138,9 @@ def surface_cloud(count: int, seed: int = 1, *, provenance: bool = False) -> Poi
     directions = rng.normal(size=(count, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     floor = rng.uniform(-2, 2, (count, 3)) * [1, 0, 1] + [0, 1.2, 3]
-    positions = np.where(rng.uniform(size=(count, 1)) < 0.5, directions + [0, 0, 3], floor)
+    positions = np.where(
+        rng.uniform(size=(count, 1)) < 0.5, directions + np.array([0, 0, 3]), floor
+    )
     return PointCloud(
         positions.astype(np.float32),
         rng.integers(0, 256, (count, 3), dtype=np.uint8),

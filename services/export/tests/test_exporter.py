@@ -10,7 +10,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
-import brotli
+import brotli  # type: ignore[import-untyped]  # it has no types
 import numpy as np
 import pytest
 import zstandard
@@ -49,7 +49,7 @@ def test_a_scene_becomes_levels_tiles_ply_and_a_manifest(
         scene, tmp_path / "out", ExportOptions(preview_points=200, medium_points=900)
     )
     result = export_scene(
-        request, lambda stage, done, total, unit, message="": stages.append((stage, done, total))
+        request, lambda stage, done, total, *_: stages.append((stage, done, total))
     )
     assert result.source_points == 3 * 40 * 30
     assert {file.uri for file in result.artifacts} == {
@@ -159,7 +159,7 @@ def test_statistical_outliers_are_removed_and_counted(
 ) -> None:
     cloud = make_cloud(5_000)
     positions = cloud.positions.copy()
-    positions[:10] = np.random.default_rng(5).uniform(-9, 9, (10, 3)) + [0, 20, 0]
+    positions[:10] = np.random.default_rng(5).uniform(-9, 9, (10, 3)) + np.array([0, 20, 0])
     noisy = PointCloud(positions, cloud.colors, cloud.confidence)
     options = ExportOptions(outlier_removal=OutlierRemoval(8, 3.0))
     result = export_cloud(noisy, tmp_path, options)

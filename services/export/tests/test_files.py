@@ -17,7 +17,7 @@ from epipar_scene.clouds import PointCloud
 from epipar_scene.ply import read_ply
 
 if TYPE_CHECKING:
-    from conftest import Decoded, Decoders
+    from services.export.tests.conftest import Decoded, Decoders
 
 SMALL: dict[str, Any] = {"preview_points": 1_000, "medium_points": 8_000}
 CODECS: dict[str, dict[str, Any]] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Executor
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -103,7 +104,7 @@ def test_what_survives_a_larger_drop_survives_a_smaller_one(levels: int) -> None
     values = (rng.integers(0, levels, 10_000) << 24).astype(np.uint32)
     counts = np.bincount(values >> 24, minlength=256)
     masks = [confident(keys, values, percent, counts) for percent in (0, 3, 10, 20, 90)]
-    for more, fewer in zip(masks, masks[1:], strict=False):
+    for more, fewer in pairwise(masks):
         assert not (fewer & ~more).any()
     shares = [1 - mask.mean() for mask in masks]
     assert shares == pytest.approx([0, 0.03, 0.10, 0.20, 0.90], abs=0.02)

@@ -17,7 +17,7 @@ from epipar_export.options import ExportOptions
 from epipar_scene.clouds import PointCloud
 
 if TYPE_CHECKING:
-    from conftest import Decoders
+    from services.export.tests.conftest import Decoders
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,8 +52,10 @@ def notes_for(options: ExportOptions) -> list[str]:
     """Return what a person should know about files of this codec."""
     if options.codec == "draco":
         notes = [
-            "Draco point clouds: the glTF extension KHR_draco_mesh_compression allows triangles "
-            "only. three.js reads these files; many other readers do not."
+            (
+                "Draco point clouds: the glTF extension KHR_draco_mesh_compression allows triangles "
+                "only. three.js reads these files; many other readers do not."
+            )
         ]
         if options.draco_mode == "per_tile":
             notes.append("Draco mode per_tile: points have no order inside a block.")

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from epipar_export.morton import jit
+from epipar_export.kernels import Int, jit
 from epipar_scene.arrays import F64, U8, U16, U32
 
 FILTER_BITS = 12
@@ -74,8 +74,8 @@ def _filter_tables(tolerance: int) -> tuple[I32, U8, U8]:
     return forward, back, first
 
 
-@jit  # type: ignore[untyped-decorator]  # numba has no types
-def _filtered(values: U32, tolerance: int, forward: I32, back: U8, first: U8, rows: I16) -> None:
+@jit
+def _filtered(values: U32, tolerance: Int, forward: I32, back: U8, first: U8, rows: I16) -> None:
     top = len(back) - 1
     for i in range(len(values)):
         red = np.int64(values[i] & np.uint32(255))
@@ -124,7 +124,7 @@ def filtered_rows(values: U32, tolerance: int) -> I16:
     return rows
 
 
-@jit  # type: ignore[untyped-decorator]  # numba has no types
+@jit
 def _looked_up(values: U32, table: U16, rows: U16) -> None:
     for i in range(len(values)):
         for channel in range(3):

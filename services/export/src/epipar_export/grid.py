@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from epipar_export.morton import U64, encode, jit
+from epipar_export.kernels import Int, jit
+from epipar_export.morton import U64, encode
 from epipar_scene.arrays import F32, F64, U8, U16, U32
 
 DEGENERATE_STEP = 1e-6
@@ -33,7 +34,8 @@ class Grid:
 
     def positions(self, coordinates: U16) -> F64:
         """Return the (N, 3) float64 positions, glTF axes, of (N, 3) coordinates."""
-        return coordinates[:, :3].astype(np.float64) * self.step + np.array(self.origin)
+        places: F64 = coordinates[:, :3].astype(np.float64) * self.step + np.array(self.origin)
+        return places
 
 
 def grid_over(low: F64, high: F64, bits: int) -> Grid:
@@ -45,11 +47,11 @@ def grid_over(low: F64, high: F64, bits: int) -> Grid:
     return Grid((float(low[0]), float(low[1]), float(low[2])), step, bits)
 
 
-@jit  # type: ignore[untyped-decorator]  # numba has no types
+@jit
 def _quantise(
     positions: F32, colors: U8, confidence: U8, provenance: U8, origin: F64,
-    scale: float, limit: int, keys: U64, values: U32,
-) -> int:  # fmt: skip
+    scale: float, limit: Int, keys: U64, values: U32,
+) -> Int:  # fmt: skip
     count = 0
     coordinates = np.zeros(3, np.int64)
     for i in range(len(positions)):

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba as nb
 import numpy as np
 
+from epipar_export.kernels import Int, jit
 from epipar_scene.arrays import U16, U32
 
 U64 = np.ndarray[Any, np.dtype[np.uint64]]
@@ -18,11 +18,9 @@ U64 = np.ndarray[Any, np.dtype[np.uint64]]
 CODE_MASK = (1 << 48) - 1
 _DIGIT_BITS = 11
 
-jit = nb.njit(cache=True, nogil=True)
 
-
-@jit  # type: ignore[untyped-decorator]  # numba has no types
-def spread(x: int) -> int:
+@jit
+def spread(x: Int) -> Int:
     """Put two zero bits between each two of the 16 bits of x."""
     x = np.uint64(x)
     x = (x | (x << np.uint64(32))) & np.uint64(0x1F00000000FFFF)
@@ -32,8 +30,8 @@ def spread(x: int) -> int:
     return (x | (x << np.uint64(2))) & np.uint64(0x1249249249249249)
 
 
-@jit  # type: ignore[untyped-decorator]  # numba has no types
-def compact(x: int) -> int:
+@jit
+def compact(x: Int) -> Int:
     """Take every third bit of x; the inverse of spread."""
     x = np.uint64(x) & np.uint64(0x1249249249249249)
     x = (x | (x >> np.uint64(2))) & np.uint64(0x10C30C30C30C30C3)
@@ -43,13 +41,13 @@ def compact(x: int) -> int:
     return (x | (x >> np.uint64(32))) & np.uint64(0xFFFF)
 
 
-@jit  # type: ignore[untyped-decorator]  # numba has no types
-def encode(x: int, y: int, z: int) -> int:
+@jit
+def encode(x: Int, y: Int, z: Int) -> Int:
     """Interleave three coordinates of at most 16 bits."""
     return spread(x) | (spread(y) << np.uint64(1)) | (spread(z) << np.uint64(2))
 
 
-@jit  # type: ignore[untyped-decorator]  # numba has no types
+@jit
 def _decode_into(codes: U64, out: U16) -> None:
     for i in range(len(codes)):
         out[i, 0] = compact(codes[i])
@@ -68,7 +66,7 @@ def coordinates_from_codes(codes: U64, columns: int = 3) -> U16:
     return out
 
 
-@jit  # type: ignore[untyped-decorator]  # numba has no types
+@jit
 def _codes_from(coordinates: U16, out: U64) -> None:
     for i in range(len(coordinates)):
         out[i] = encode(coordinates[i, 0], coordinates[i, 1], coordinates[i, 2])
@@ -81,10 +79,10 @@ def codes_from_coordinates(coordinates: U16) -> U64:
     return out
 
 
-@jit  # type: ignore[untyped-decorator]  # numba has no types
+@jit
 def _radix_passes(
-    keys: U64, values: U32, keys_2: U64, values_2: U32, bits: int, digit_bits: int
-) -> int:
+    keys: U64, values: U32, keys_2: U64, values_2: U32, bits: Int, digit_bits: Int
+) -> Int:
     size = 1 << digit_bits
     passes = 0
     for shift in range(0, bits, digit_bits):
@@ -118,10 +116,10 @@ def sort_by_code(keys: U64, values: U32, bits: int) -> tuple[U64, U32]:
     return (keys_2, values_2) if passes % 2 else (keys, values)
 
 
-@jit  # type: ignore[untyped-decorator]  # numba has no types
+@jit
 def _merge(
-    keys_a: U64, values_a: U32, keys_b: U64, values_b: U32, shift: int, out_k: U64, out_v: U32
-) -> int:
+    keys_a: U64, values_a: U32, keys_b: U64, values_b: U32, shift: Int, out_k: U64, out_v: U32
+) -> Int:
     mask = np.uint64(0xFFFFFFFFFFFF)
     by = np.uint64(shift)
     i = j = 0

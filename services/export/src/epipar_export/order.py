@@ -16,7 +16,8 @@ import numpy as np
 
 from epipar_export.collect import GridPoints
 from epipar_export.grid import Grid
-from epipar_export.morton import CODE_MASK, U64, jit
+from epipar_export.kernels import Int, jit
+from epipar_export.morton import CODE_MASK, U64
 from epipar_export.options import ExportOptions
 from epipar_export.thin import thin_to_count
 from epipar_scene.arrays import I64, U8, U32, Bools
@@ -66,7 +67,7 @@ class OrderedPoints:
     thinned_points: int
 
 
-@jit  # type: ignore[untyped-decorator]  # numba has no types
+@jit
 def _rank_counts(values: U32) -> I64:
     counts = np.zeros(256, np.int64)
     for i in range(len(values)):
@@ -74,9 +75,9 @@ def _rank_counts(values: U32) -> I64:
     return counts
 
 
-@jit  # type: ignore[untyped-decorator]  # numba has no types
+@jit
 def _mark_confident(
-    keys: U64, values: U32, threshold: int, part: int, mask: int, keep: Bools
+    keys: U64, values: U32, threshold: Int, part: Int, mask: Int, keep: Bools
 ) -> None:
     for i in range(len(values)):
         confidence = np.int64(values[i] >> np.uint32(24))
@@ -109,8 +110,8 @@ def confident(keys: U64, values: U32, percent: float, counts: I64) -> Bools:
     return keep
 
 
-@jit  # type: ignore[untyped-decorator]  # numba has no types
-def _by_tier(tier: U8, tiers: int, keys: U64, values: U32, out_k: U64, out_v: U32) -> I64:
+@jit
+def _by_tier(tier: U8, tiers: Int, keys: U64, values: U32, out_k: U64, out_v: U32) -> I64:
     ends = np.zeros(tiers + 1, np.int64)
     for i in range(len(tier)):
         ends[tier[i] + 1] += 1
@@ -150,7 +151,7 @@ def nested_order(
     if len(keys) > options.full_points:
         thinned = thin_to_count(*_thinnable(keys, values), options.full_points, pool)
         keys, values, full_spacing = keys[thinned.kept], values[thinned.kept], thinned.radius
-    sets = _sets(options, len(keys))
+    sets = _sets(options)
     tier = np.full(len(keys), len(sets), np.uint8)
     spacings = [full_spacing]
     inside = None  # indices of the set made last; None = all
@@ -167,28 +168,19 @@ def nested_order(
         Tier(int(end), float(spacing))
         for end, spacing in zip(ends[1:], reversed(spacings), strict=True)
     )
-    preview, medium = _level_places(options, len(sets))
     return OrderedPoints(
         grid=points.grid,
         keys=out_k,
         values=out_v,
         has_provenance=points.has_provenance,
         tiers=tuple(t for i, t in enumerate(tiers) if t.points > (tiers[i - 1].points if i else 0)),
-        levels=(tiers[preview], tiers[medium], tiers[-1]),
+        levels=(tiers[1], tiers[-2], tiers[-1]),  # the first is the root of the tiles
         dropped_points=dropped,
         thinned_points=undropped - len(keys),
     )
 
 
-@jit  # type: ignore[untyped-decorator]  # numba has no types
-def _has_high_bits(keys: U64) -> bool:
-    for key in keys:
-        if key >> np.uint64(48) != 0:
-            return True
-    return False
-
-
-def _sets(options: ExportOptions, count: int) -> list[tuple[int, float]]:
+def _sets(options: ExportOptions) -> list[tuple[int, float]]:
     """Return (limit, drop percentage) of every set below "full", finest first."""
     preview, medium = options.preview_points, options.medium_points
     root = min(max(preview // 10, MIN_ROOT_POINTS), MAX_ROOT_POINTS)
@@ -200,14 +192,10 @@ def _sets(options: ExportOptions, count: int) -> list[tuple[int, float]]:
     return sets
 
 
-def _level_places(options: ExportOptions, sets: int) -> tuple[int, int]:
-    """Return where "preview" and "medium" stand among the tiers, coarsest first."""
-    return 1, sets - 1
-
-
 def _thinnable(keys: U64, values: U32) -> tuple[U64, U8]:
     confidence = (values >> np.uint32(24)).astype(np.uint8)
-    return (keys & np.uint64(CODE_MASK) if _has_high_bits(keys) else keys), confidence
+    has_provenance = int(keys.max()) > CODE_MASK
+    return (keys & np.uint64(CODE_MASK) if has_provenance else keys), confidence
 
 
 def _chosen(

@@ -45,6 +45,6 @@ def _packed(data: bytes, encoding: str) -> bytes:
         import zstandard
 
         return zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress(data)
-    import brotli
+    import brotli  # type: ignore[import-untyped]  # it has no types
 
     return bytes(brotli.compress(data, quality=_BROTLI_QUALITY))

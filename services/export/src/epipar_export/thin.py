@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from epipar_export.morton import U64, compact, encode, jit
+from epipar_export.kernels import Int, jit
+from epipar_export.morton import U64, compact, encode
 from epipar_scene.arrays import I64, U8, Bools
 
 I32 = np.ndarray[Any, np.dtype[np.int32]]
@@ -41,8 +42,8 @@ class Thinned:
     radius: float
 
 
-@jit  # type: ignore[untyped-decorator]  # numba has no types
-def _cell_starts(codes: U64, shift: int) -> I64:
+@jit
+def _cell_starts(codes: U64, shift: Int) -> I64:
     by = np.uint64(shift)
     cells = 1
     for i in range(1, len(codes)):
@@ -59,14 +60,14 @@ def _cell_starts(codes: U64, shift: int) -> I64:
     return starts
 
 
-@jit  # type: ignore[untyped-decorator]  # numba has no types
-def _slot(key: int, mask: int) -> int:
+@jit
+def _slot(key: Int, mask: Int) -> Int:
     mixed = np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)
     return np.int64((mixed >> np.uint64(32)) & np.uint64(mask))
 
 
-@jit  # type: ignore[untyped-decorator]  # numba has no types
-def _find_brick(brick: int, table: I64, bricks: U64) -> int:
+@jit
+def _find_brick(brick: Int, table: I64, bricks: U64) -> Int:
     mask = len(table) - 1
     slot = _slot(brick, mask)
     while table[slot] >= 0:
@@ -76,8 +77,8 @@ def _find_brick(brick: int, table: I64, bricks: U64) -> int:
     return -1
 
 
-@jit  # type: ignore[untyped-decorator]  # numba has no types
-def _build_bricks(codes: U64, starts: I64, shift: int) -> tuple[U64, I32, I64]:
+@jit
+def _build_bricks(codes: U64, starts: I64, shift: Int) -> tuple[U64, I32, I64]:
     """Index the cells by bricks of 4x4x4: (brick codes, (bricks, 64) cell or -1, hash table)."""
     by = np.uint64(shift + 6)
     count = 1
@@ -104,8 +105,8 @@ def _build_bricks(codes: U64, starts: I64, shift: int) -> tuple[U64, I32, I64]:
     return bricks, cells, table
 
 
-@jit  # type: ignore[untyped-decorator]  # numba has no types
-def _bricks_around(brick: int, limit: int, bricks: U64, table: I64, around: I64) -> None:
+@jit
+def _bricks_around(brick: Int, limit: Int, bricks: U64, table: I64, around: I64) -> None:
     """Fill the 27 indices of a brick and its neighbours, x fastest; -1 where there is none."""
     bx, by, bz = (
         np.int64(compact(brick)),
@@ -121,9 +122,9 @@ def _bricks_around(brick: int, limit: int, bricks: U64, table: I64, around: I64)
                 slot += 1
 
 
-@jit  # type: ignore[untyped-decorator]  # numba has no types
+@jit
 def _mark_borders(
-    codes: U64, starts: I64, shift: int, limit: int, bounds: U64, shard_of: U8, border: U8
+    codes: U64, starts: I64, shift: Int, limit: Int, bounds: U64, shard_of: U8, border: U8
 ) -> None:
     """Find each cell's shard, and whether a neighbour may be in another one.
 
@@ -141,11 +142,11 @@ def _mark_borders(
         border[cell] = first != own or last != own
 
 
-@jit  # type: ignore[untyped-decorator]  # numba has no types
+@jit
 def _gather_near(
-    code: int, side: int, around: I64, cells: I32, codes: U64, starts: I64, chosen: I32,
+    code: Int, side: Int, around: I64, cells: I32, codes: U64, starts: I64, chosen: I32,
     counts: I32, radius: float, near: I64,
-) -> int:  # fmt: skip
+) -> Int:  # fmt: skip
     """Copy the kept points around a cell that can be within the radius of a point in it."""
     cx, cy, cz = (
         np.int64(compact(code)),
@@ -171,17 +172,17 @@ def _gather_near(
                         np.int64(compact(point >> np.uint64(1))),
                         np.int64(compact(point >> np.uint64(2))),
                     )
-                    gx = max(max(cx * side - px, px - (cx + 1) * side + 1), 0)
-                    gy = max(max(cy * side - py, py - (cy + 1) * side + 1), 0)
-                    gz = max(max(cz * side - pz, pz - (cz + 1) * side + 1), 0)
+                    gx = max(cx * side - px, px - (cx + 1) * side + 1, 0)
+                    gy = max(cy * side - py, py - (cy + 1) * side + 1, 0)
+                    gz = max(cz * side - pz, pz - (cz + 1) * side + 1, 0)
                     if gx * gx + gy * gy + gz * gz < limit and found < len(near):
                         near[found, 0], near[found, 1], near[found, 2] = px, py, pz
                         found += 1
     return found
 
 
-@jit  # type: ignore[untyped-decorator]  # numba has no types
-def _is_free(px: int, py: int, pz: int, near: I64, found: int, limit: float) -> bool:
+@jit
+def _is_free(px: Int, py: Int, pz: Int, near: I64, found: Int, limit: float) -> bool:
     for k in range(found - 1, -1, -1):
         gx, gy, gz = near[k, 0] - px, near[k, 1] - py, near[k, 2] - pz
         if gx * gx + gy * gy + gz * gz < limit:
@@ -189,8 +190,8 @@ def _is_free(px: int, py: int, pz: int, near: I64, found: int, limit: float) -> 
     return True
 
 
-@jit  # type: ignore[untyped-decorator]  # numba has no types
-def _by_confidence(begin: int, end: int, codes: U64, confidence: U8, keys: U64) -> U64:
+@jit
+def _by_confidence(begin: Int, end: Int, codes: U64, confidence: U8, keys: U64) -> U64:
     """Return sort keys of a cell's points, the most confident first; the low 24 bits say which.
 
     Among equals a scrambled code decides, so that no direction is preferred.
@@ -215,9 +216,9 @@ def _by_confidence(begin: int, end: int, codes: U64, confidence: U8, keys: U64) 
     return keys
 
 
-@jit  # type: ignore[untyped-decorator]  # numba has no types
+@jit
 def _thin_cells(
-    which: int, shard_of: U8, border: U8, codes: U64, confidence: U8, starts: I64, shift: int,
+    which: Int, shard_of: U8, border: U8, codes: U64, confidence: U8, starts: I64, shift: Int,
     bricks: U64, cells: I32, table: I64, chosen: I32, counts: I32, radius: float,
 ) -> None:  # fmt: skip
     """Thin the inner cells of one shard, or, where `which` is negative, all border cells."""
@@ -251,7 +252,7 @@ def _thin_cells(
         counts[cell] = kept
 
 
-@jit  # type: ignore[untyped-decorator]  # numba has no types
+@jit
 def _mark_kept(starts: I64, chosen: I32, counts: I32, kept: Bools) -> None:
     for cell in range(len(counts)):
         for k in range(starts[cell], starts[cell] + counts[cell]):
@@ -357,8 +358,8 @@ def _radius_by_sample(
     return radius
 
 
-@jit  # type: ignore[untyped-decorator]  # numba has no types
-def _mark_inner(codes: U64, length: int, shift: int, inner: Bools) -> None:
+@jit
+def _mark_inner(codes: U64, length: Int, shift: Int, inner: Bools) -> None:
     """Find the points all of whose 27 cells lie within their own run of `length` points."""
     limit = (1 << (16 - shift // 3)) - 1
     for i in range(len(codes)):
@@ -380,7 +381,7 @@ def _cut(kept: Bools, radius: float, limit: int) -> Thinned:
     return Thinned(mask, radius)
 
 
-@jit  # type: ignore[untyped-decorator]  # numba has no types
+@jit
 def _occupied_by_level(codes: U64) -> I64:
     """Count the occupied cells of side 2**level, for the levels 0 to 16."""
     changes = np.zeros(18, np.int64)
