@@ -40,9 +40,9 @@ def options_from_message(message: pb.ExportOptions) -> ExportOptions:
     """
     _refuse_surface(message)
     values: dict[str, Any] = {
-        name: getattr(message, field)
-        for field, name in _OPTIONAL.items()
-        if message.HasField(field)
+        _NAMES.get(field.name, field.name): value
+        for field, value in message.ListFields()
+        if field.has_presence and field.message_type is None
     }
     values["codec"] = _choice("codec", message.codec, _CODECS, "CODEC_UNKNOWN")
     values["meshopt_extension"] = _choice(
