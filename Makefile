@@ -60,7 +60,7 @@ bench-export: $(STAMP)  ## export: bytes, time, memory, evenness beside py3dtile
 	$(BIN)/python -m benchmarks.export
 
 sample: $(STAMP)  ## render the sample clip again (about 10 CPU-minutes)
-	$(BIN)/python tools/render_sample.py
+	$(BIN)/python -m tools.render_sample
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache demo
