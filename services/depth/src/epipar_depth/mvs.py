@@ -139,7 +139,7 @@ class _Run:
                 sequential=self._options.mvs.sequential,
                 seed=self._options.seed,
                 threads=self._workers,
-                progress=lambda stage, done, total: self._report(stage, done, total, _UNITS[stage]),
+                progress=lambda stage, done, total: self._report(stage, done, total, "frames"),
             )
 
     def _each_frame(
@@ -227,9 +227,6 @@ class _Run:
         start_s = time.monotonic()
         yield
         self._timings[stage] = round(time.monotonic() - start_s, 3)
-
-
-_UNITS = {"features": "frames", "matching": "pairs", "mapping": "frames"}
 
 
 def _scaled(bgr: U8, max_side_px: int) -> U8:

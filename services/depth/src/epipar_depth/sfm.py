@@ -8,10 +8,12 @@ cropped or stabilised video the lens is not centred, and leaving it so bends the
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,11 +30,15 @@ _FEATURES = 2048
 _OVERLAP = 10  # neighbours in time that are matched, and as many at doubling distances
 _LEAST_FRAMES_FOR_CENTRE = 10  # below, the principal point stays in the middle
 _MOST_CENTRE_SHIFT = 0.05  # of the longer side; beyond, the adjustment is not believed
+_TOLERANCE = 1e-5  # relative gain below which an adjustment ends
 _FINAL_REPROJECTION_PX = 2.0
 _FINAL_ANGLE_DEG = 1.0
 # COLMAP's TwoViewGeometry: planar, panoramic, or one of the two.
 _NO_PARALLAX_CONFIGS = (4, 5, 6)
 _VERIFIED_INLIERS = 15
+
+LOG_NAME = "colmap.log"
+_STEP = re.compile(r"(Processed file|Processing image|Processing block) \[(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,44 +87,48 @@ def run_sfm(task: SfmTask, progress: Progress) -> SfmOutcome:
     """Reconstruct; the largest model is written to task.result unless there is none."""
     import pycolmap
 
-    pycolmap.logging.minloglevel = int(pycolmap.logging.ERROR)
     pycolmap.set_random_seed(task.seed)
     shutil.rmtree(task.scratch, ignore_errors=True)
     task.scratch.mkdir(parents=True)
     database = task.scratch / "features.db"
-    _extract(pycolmap, task, database, progress)
-    _match(pycolmap, task, database, progress)
+    with _watched(task.scratch / LOG_NAME, progress, task.count):
+        return _run(pycolmap, task, database, progress)
+
+
+def _run(pycolmap: Any, task: SfmTask, database: Path, progress: Progress) -> SfmOutcome:
+    _extract(pycolmap, task, database)
+    progress("features", task.count, task.count)
+    _match(pycolmap, task, database)
+    progress("matching", task.count, task.count)
     verified, flat = _count_pairs(database)
     models = _map(pycolmap, task, database, progress)
     if not models:
         return SfmOutcome((), verified, flat, 0.0, 0.0)
     best = models[0]
-    _free_principal_point(pycolmap, best, len(models))
+    _free_principal_point(pycolmap, best)
     angle, error = _median_angle_deg(best), float(best.compute_mean_reprojection_error())
     _reconstruction(best, task.frames).save(task.result)
     sizes = tuple(int(model.num_reg_images()) for model in models)
     return SfmOutcome(sizes, verified, flat, angle, error)
 
 
-def _extract(pycolmap: Any, task: SfmTask, database: Path, progress: Progress) -> None:
+def _extract(pycolmap: Any, task: SfmTask, database: Path) -> None:
     options = pycolmap.FeatureExtractionOptions()
     options.num_threads = task.threads
     options.sift.max_num_features = _FEATURES
     reader = pycolmap.ImageReaderOptions()
     reader.camera_model = "SIMPLE_RADIAL"
-    with _watch(database, "keypoints", lambda n: progress("features", min(n, task.count), task.count)):
-        pycolmap.extract_features(
-            database,
-            task.frames,
-            camera_mode=pycolmap.CameraMode.SINGLE,
-            reader_options=reader,
-            extraction_options=options,
-            device=pycolmap.Device.cpu,
-        )
-    progress("features", task.count, task.count)
+    pycolmap.extract_features(
+        database,
+        task.frames,
+        camera_mode=pycolmap.CameraMode.SINGLE,
+        reader_options=reader,
+        extraction_options=options,
+        device=pycolmap.Device.cpu,
+    )
 
 
-def _match(pycolmap: Any, task: SfmTask, database: Path, progress: Progress) -> None:
+def _match(pycolmap: Any, task: SfmTask, database: Path) -> None:
     options = pycolmap.FeatureMatchingOptions()
     options.num_threads = task.threads
     verification = pycolmap.TwoViewGeometryOptions()
@@ -128,16 +138,13 @@ def _match(pycolmap: Any, task: SfmTask, database: Path, progress: Progress) -> 
         "verification_options": verification,
         "device": pycolmap.Device.cpu,
     }
-    total = _pair_count(task.count, sequential=task.sequential)
-    with _watch(database, "two_view_geometries", lambda n: progress("matching", min(n, total), total)):
-        if task.sequential:
-            pairing = pycolmap.SequentialPairingOptions()
-            pairing.overlap = _OVERLAP
-            pairing.loop_detection = False
-            pycolmap.match_sequential(database, pairing_options=pairing, **shared)
-        else:
-            pycolmap.match_exhaustive(database, **shared)
-    progress("matching", total, total)
+    if task.sequential:
+        pairing = pycolmap.SequentialPairingOptions()
+        pairing.overlap = _OVERLAP
+        pairing.loop_detection = False
+        pycolmap.match_sequential(database, pairing_options=pairing, **shared)
+    else:
+        pycolmap.match_exhaustive(database, **shared)
 
 
 def _map(pycolmap: Any, task: SfmTask, database: Path, progress: Progress) -> list[Any]:
@@ -148,6 +155,7 @@ def _map(pycolmap: Any, task: SfmTask, database: Path, progress: Progress) -> li
     options.extract_colors = False
     options.triangulation.random_seed = task.seed
     options.mapper.random_seed = task.seed
+    options.ba_global_function_tolerance = _TOLERANCE
     registered = 2
 
     def one_more() -> None:
@@ -163,7 +171,7 @@ def _map(pycolmap: Any, task: SfmTask, database: Path, progress: Progress) -> li
     return sorted(found.values(), key=lambda model: -model.num_reg_images())
 
 
-def _free_principal_point(pycolmap: Any, model: Any, models: int) -> None:
+def _free_principal_point(pycolmap: Any, model: Any) -> None:
     """Adjust everything once more with the principal point free; keep it only if it stays near."""
     if model.num_reg_images() < _LEAST_FRAMES_FOR_CENTRE:
         return
@@ -175,6 +183,8 @@ def _free_principal_point(pycolmap: Any, model: Any, models: int) -> None:
     options.ceres.loss_function_type = pycolmap.LossFunctionType.SOFT_L1
     options.ceres.loss_function_scale = 1.0
     options.ceres.solver_options.num_threads = 1
+    options.ceres.solver_options.function_tolerance = _TOLERANCE
+    options.ceres.solver_options.max_num_iterations = 40
     for _ in range(2):
         pycolmap.bundle_adjustment(model, options)
         pycolmap.ObservationManager(model).filter_all_points3D(
@@ -232,39 +242,32 @@ def _count_pairs(database: Path) -> tuple[int, int]:
     return len(configs), sum(config in _NO_PARALLAX_CONFIGS for config in configs)
 
 
-def _pair_count(frames: int, *, sequential: bool) -> int:
-    if not sequential:
-        return frames * (frames - 1) // 2
-    reach = {*range(1, _OVERLAP + 1), *(2**k for k in range(_OVERLAP))}
-    return sum(max(0, frames - step) for step in reach)
+@contextmanager
+def _watched(log: Path, progress: Progress, total: int) -> Iterator[None]:
+    """Send what native code prints to a file, and read its progress from there twice a second.
+
+    Asking the database instead would lock it under COLMAP, which aborts.
+    """
+    done = threading.Event()
+    thread = threading.Thread(target=_follow, args=(log, done, progress, total), daemon=True)
+    kept = os.dup(2)
+    with log.open("ab") as stream:
+        os.dup2(stream.fileno(), 2)
+    thread.start()
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        done.set()
+        thread.join()
 
 
-class _watch:  # noqa: N801 - used as a context manager, reads as a verb
-    """Count the rows of a table twice a second while a native call fills it."""
-
-    def __init__(self, database: Path, table: str, found: Callable[[int], None]) -> None:
-        self._query = f"SELECT COUNT(*) FROM {table}"  # noqa: S608 - two fixed names
-        self._database = database
-        self._found = found
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._done.wait(0.5):
-            if not os.path.exists(self._database):  # noqa: PTH110 - a plain probe
-                continue
-            try:
-                connection = sqlite3.connect(f"file:{self._database}?mode=ro", uri=True, timeout=0.1)
-                try:
-                    self._found(int(connection.execute(self._query).fetchone()[0]))
-                finally:
-                    connection.close()
-            except sqlite3.Error:
-                continue  # the table is not there yet, or being written
+def _follow(log: Path, done: threading.Event, progress: Progress, total: int) -> None:
+    with log.open("r", encoding="utf-8", errors="replace") as stream:
+        while not done.wait(0.5):
+            for line in stream:
+                found = _STEP.search(line)
+                if found:
+                    stage = "features" if found[1] == "Processed file" else "matching"
+                    progress(stage, min(int(found[2]), total), total)
