@@ -38,7 +38,7 @@ def lying_book(at: Point, size: Point, seed: int, yaw_deg: float) -> list[Surfac
 def shelf_piece(at: Point, level: int, seed: int) -> list[Surface]:
     """Return what stands in a shelf's gap: a bowl, a box, a vase or a lying pile."""
     if level == 0:
-        return box(at, (0.2, 0.2, 0.2), m.wicker(seed + level))
+        return box(at, (0.2, 0.2, 0.14), m.wicker(seed + level))
     if level == 1:
         vase = [
             (0.0, 0.0),

@@ -16,7 +16,7 @@ from tools.render_sample.texture_set import Texture
 
 def bookcase(back: float, rng: np.random.Generator, oak: Texture, seed: int) -> list[Surface]:
     """Return the bookcase against the back wall, its books and what stands between them."""
-    x0, x1, depth, height = -2.36, -1.22, 0.31, 1.72
+    x0, x1, depth, height = -2.36, -1.22, 0.24, 1.72
     z = back - depth / 2
     surfaces: list[Surface] = []
     for x in (x0, x1):
@@ -24,7 +24,7 @@ def bookcase(back: float, rng: np.random.Generator, oak: Texture, seed: int) -> 
     levels = (0.08, 0.5, 0.9, 1.29, height)
     for y in levels:
         surfaces += box(((x0 + x1) / 2, y - 0.026, z), (x1 - x0, 0.026, depth), oak, skip=())
-    surfaces += box(((x0 + x1) / 2, 0, back - 0.035), (x1 - x0, height, 0.012), oak)
+    surfaces += box(((x0 + x1) / 2, 0, back - 0.12), (x1 - x0, height, 0.012), oak)
     number = 0
     for level, (low, high) in enumerate(itertools.pairwise(levels)):
         x = x0 + 0.03
@@ -38,19 +38,22 @@ def bookcase(back: float, rng: np.random.Generator, oak: Texture, seed: int) -> 
                 x += 0.25
                 continue
             tall = float(rng.uniform(0.62, 0.9)) * (high - low - 0.03)
-            deep = float(rng.uniform(0.17, 0.24))
+            deep = float(rng.uniform(0.07, 0.095))
             surfaces += book(
-                (x + thick / 2, low, z - 0.1 + deep / 2), (thick - 0.001, tall, deep), number
+                (x + thick / 2, low, z - 0.11 + deep / 2), (thick - 0.001, tall, deep), number
             )
             x += thick
             number += 1
     stand = turned(
-        (-2.05, height, z),
+        (-2.05, height, z - 0.03),
         [(0.0, 0.0), (0.09, 0.0), (0.085, 0.02), (0.02, 0.035), (0.018, 0.07), (0.0, 0.075)],
         oak,
     )
     ball = [(0.15 * np.sin(a), 0.21 - 0.15 * np.cos(a)) for a in np.linspace(0, np.pi, 17)]
-    surfaces += [stand, turned((-2.05, height, z), ball, p.globe(seed), smooth=2, yaw_deg=40)]
+    surfaces += [
+        stand,
+        turned((-2.05, height, z - 0.03), ball, p.globe(seed), smooth=2, yaw_deg=40),
+    ]
     jug = [
         (0.0, 0.0),
         (0.06, 0.0),

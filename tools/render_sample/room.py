@@ -70,7 +70,7 @@ def _floor_things(seed: int) -> list[Surface]:
         {"top": p.rug(seed + 16)},
     )
     surfaces += plant(
-        (1.44, 0, 3.68), 0.19, 0.34, 17, 0.42, m.clay("b5633f", 3, 2, "7d3f28"), seed + 20, 8
+        (1.46, 0, 3.76), 0.19, 0.34, 11, 0.42, m.clay("b5633f", 3, 2, "7d3f28"), seed + 20, 8
     )
     pouf = [
         (0.0, 0.0),
