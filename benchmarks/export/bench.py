@@ -35,7 +35,7 @@ LABELS = {
 }
 HEADER = (
     "| contender | CPU s | wall s | peak MB | B/point | with zstd | largest error mm | "
-    "coarse level | NN CV | largest hole mm (× median spacing) |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
+    "coarse level | NN CV | largest hole mm (x median spacing) |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
 )
 
 
@@ -94,11 +94,11 @@ def row(name: str, count: int, facts: dict[str, Any]) -> str:
     if "cpu_s" not in facts:
         return f"| {LABELS[name]} | {facts['note']} |" + " |" * 8
     bytes_ = facts["bytes"] / count
-    packed = f"{facts['bytes_zstd'] / count:.2f}" if "bytes_zstd" in facts else "–"
+    packed = f"{facts['bytes_zstd'] / count:.2f}" if "bytes_zstd" in facts else "-"
     q = facts["quality"]
-    level = ["–", "–", "–"]
+    level = ["-", "-", "-"]
     if "coarse" in q:
-        hole = f"{q['hole_mm']:.1f} ({q['hole_ratio']:.1f}×)"
+        hole = f"{q['hole_mm']:.1f} ({q['hole_ratio']:.1f}x)"
         level = [f"{q['coarse']:,}", f"{q['cv']:.2f}", hole]
     cells = [
         LABELS[name], f"{facts['cpu_s']:.1f}", f"{facts['wall_s']:.1f}", f"{facts['peak_mb']:.0f}",

@@ -187,7 +187,15 @@ def py3dtiles(count: int, work: Path) -> Facts:
     program = CACHE / "py3dtiles/bin/py3dtiles"
     _las(count, work / "cloud.las", 1e-5)
     facts: Facts = {}
-    command = [program, "convert", work / "cloud.las", "--out", work / "out", "--jobs", "2"]
+    command: list[str | Path] = [
+        program,
+        "convert",
+        work / "cloud.las",
+        "--out",
+        work / "out",
+        "--jobs",
+        "2",
+    ]
     with measured(facts):
         subprocess.run(command, check=True, capture_output=True)
     facts["bytes"] = size_of(work / "out")
@@ -228,8 +236,9 @@ def trimesh_glb(count: int, work: Path) -> Facts:
     facts: Facts = {}
     with measured(facts):
         alpha = np.full((count, 1), 255, np.uint8)
-        points = trimesh.PointCloud(cloud.positions, colors=np.hstack([cloud.colors, alpha]))
-        (work / "cloud.glb").write_bytes(trimesh.Scene(points).export(file_type="glb"))
+        library: Any = trimesh  # half typed
+        points = library.PointCloud(cloud.positions, colors=np.hstack([cloud.colors, alpha]))
+        (work / "cloud.glb").write_bytes(library.Scene(points).export(file_type="glb"))
     facts["bytes"] = size_of(work / "cloud.glb")
     keep(work, cloud.positions)
     return facts
@@ -243,7 +252,7 @@ def gltfpack(count: int, work: Path) -> Facts:
     program = CACHE / "npm/node_modules/.bin/gltfpack"
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     facts: Facts = {}
-    base = [program, "-i", work / "cloud.glb", "-cz", "-ce", "khr"]
+    base: list[str | Path] = [program, "-i", work / "cloud.glb", "-cz", "-ce", "khr"]
     environment = {**os.environ, "PATH": path}
     with measured(facts):
         subprocess.run([*base, "-o", work / "packed.glb"], check=True, env=environment)
