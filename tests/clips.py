@@ -41,9 +41,10 @@ def turning(count: int) -> list[np.ndarray]:
     for index in range(count):
         yaw = np.radians(-25 + 50 * index / (count - 1))
         pitch = np.radians(6 * np.sin(index))
-        turn = cv2.Rodrigues(np.array([0.0, yaw, 0.0]))[0] @ cv2.Rodrigues(
-            np.array([pitch, 0.0, 0.0])
-        )[0]
+        turn = (
+            cv2.Rodrigues(np.array([0.0, yaw, 0.0]))[0]
+            @ cv2.Rodrigues(np.array([pitch, 0.0, 0.0]))[0]
+        )
         homography = inner @ turn.T @ np.linalg.inv(outer)
         frames.append(cv2.warpPerspective(picture, homography, (320, 240)))
     return frames
