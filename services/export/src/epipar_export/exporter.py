@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -29,6 +29,7 @@ from epipar_export.manifest import (
     json_of,
     write_manifest,
 )
+from epipar_export.memory import give_back_freed_memory
 from epipar_export.morton import CODE_MASK, coordinates_from_codes
 from epipar_export.options import ExportOptions
 from epipar_export.order import LEVEL_NAMES, OrderedPoints, nested_order
@@ -100,6 +101,7 @@ class _Clock:
             yield
         finally:
             self.seconds[name] = round(time.perf_counter() - start, 3)
+            give_back_freed_memory()
 
 
 def export_scene(request: ExportRequest, report: Report = silent) -> ExportResult:
@@ -115,10 +117,13 @@ def export_scene(request: ExportRequest, report: Report = silent) -> ExportResul
     folder = open_scene(request.scene_dir)
     input_hash = folder.info.content_hash
     with _pool(request.threads) as (pool, threads), typed_storage_errors():
-        with clock.stage("read"):
-            points = read_scene(folder, request.options, pool, report)
         job = _Job(request.output_dir, request.options, pool, threads, report, clock)
-        return job.run(points, input_hash, request.scene_dir.name)
+        return job.run(
+            "read",
+            lambda: read_scene(folder, request.options, pool, report),
+            input_hash,
+            request.scene_dir.name,
+        )
 
 
 def export_cloud(
@@ -155,19 +160,23 @@ def export_cloud(
     if input_hash is None:
         input_hash = _cloud_hash(cloud)
     with _pool(threads) as (pool, count), typed_storage_errors():
-        with clock.stage("quantise"):
-            low = cloud.positions.min(axis=0).astype(np.float64)
-            high = cloud.positions.max(axis=0).astype(np.float64)
-            # glTF's y and z point the other way.
-            box = np.array([low[0], -high[1], -high[2]]), np.array([high[0], -low[1], -low[2]])
-            collector = Collector(
-                grid_over(*box, options.position_bits), options.memory_points, pool
-            )
-            collector.add(cloud)
-            points = collector.finish()
-            report("quantise", len(cloud), len(cloud), "points", "")
         job = _Job(output_dir, options, pool, count, report, clock)
-        return job.run(points, input_hash, name)
+        return job.run(
+            "quantise", lambda: _points_of(cloud, options, pool, report), input_hash, name
+        )
+
+
+def _points_of(
+    cloud: PointCloud, options: ExportOptions, pool: Executor, report: Report
+) -> GridPoints:
+    low = cloud.positions.min(axis=0).astype(np.float64)
+    high = cloud.positions.max(axis=0).astype(np.float64)
+    # glTF's y and z point the other way.
+    box = np.array([low[0], -high[1], -high[2]]), np.array([high[0], -low[1], -low[2]])
+    collector = Collector(grid_over(*box, options.position_bits), options.memory_points, pool)
+    collector.add(cloud)
+    report("quantise", len(cloud), len(cloud), "points", "")
+    return collector.finish()
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +190,13 @@ class _Job:
     report: Report
     clock: _Clock
 
-    def run(self, points: GridPoints, input_hash: str, name: str) -> ExportResult:
+    def run(
+        self, stage: str, read: Callable[[], GridPoints], input_hash: str, name: str
+    ) -> ExportResult:
+        """Read the points, here so that nobody else holds them, and write every file."""
         self._clear()
+        with self.clock.stage(stage):
+            points = read()
         kept = points
         if self.options.outlier_removal is not None:
             with self.clock.stage("outliers"):

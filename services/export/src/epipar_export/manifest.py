@@ -20,7 +20,7 @@ FORMAT_VERSION = 1
 MEDIA_TYPES = {
     ".glb": "model/gltf-binary",
     ".json": "application/json",
-    ".ply": "application/octet-stream",
+    ".ply": "application/ply",
 }
 
 
