@@ -38,8 +38,8 @@ class Penalties:
         ValueError: not 0 < small < large <= 2000 (16-bit sums would overflow above).
     """
 
-    small: int = 8
-    large: int = 120
+    small: int = 10
+    large: int = 350
     edge_per_grey: float = 0.1
 
     def __post_init__(self) -> None:
@@ -145,13 +145,13 @@ def _aggregate(
             y_last = min(max(y + step, 0), height - 1)
             for xx in range(width):
                 x = xx if sweep == 0 else width - 1 - xx
-                grey = int(image[y, x])
+                grey = np.int64(image[y, x])  # int() of a uint8 would be unsigned
                 for path in range(4):
                     dx = (step, 0, -1, 1)[path]
                     row = now if path == 0 else last
                     y_from = y if path == 0 else y_last
                     x_from = min(max(x + dx, 0), width - 1)
-                    p2 = penalty[abs(grey - int(image[y_from, x_from]))]
+                    p2 = penalty[abs(grey - np.int64(image[y_from, x_from]))]
                     c = x + 1 + dx
                     least[path, now, x + 1] = _step(
                         cost[y, x], sums[path, row, c], sums[path, now, x + 1],
