@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
+import psutil  # type: ignore[import-untyped] # its stubs are not among the tools
 import pytest
 
 from epipar_depth.engine import (
@@ -242,9 +242,7 @@ def test_a_folder_with_work_of_another_request_begins_anew(clip: Any, tmp_path: 
 
 
 async def test_cancelling_a_job_leaves_no_process(clip: Any, tmp_path: Path) -> None:
-    request = job_request(
-        clip.path, tmp_path / "scene", sha256_of_input(clip.path), {}, workers=2
-    )
+    request = job_request(clip.path, tmp_path / "scene", sha256_of_input(clip.path), {}, workers=2)
     me = psutil.Process()
     others = set(me.children(recursive=True))
     async with aclosing(run_work("epipar_depth.job", request)) as events:
@@ -304,7 +302,11 @@ def test_options_of_a_job_are_read_back_as_they_were() -> None:
 def test_another_option_is_another_result() -> None:
     hashes = {
         request_hash("0" * 64, options, CAPABILITIES)
-        for options in (DepthOptions(), DepthOptions(seed=1), DepthOptions(mvs=MvsOptions(planes=64)))
+        for options in (
+            DepthOptions(),
+            DepthOptions(seed=1),
+            DepthOptions(mvs=MvsOptions(planes=64)),
+        )
     }
     assert len(hashes) == 3
 

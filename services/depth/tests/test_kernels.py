@@ -97,7 +97,8 @@ def test_a_sweep_is_cheapest_at_the_plane_of_a_known_homography(rng: np.random.G
     move = np.eye(4)
     move[0, 3], move[1, 3] = 0.12, -0.05
     noise = cv2.GaussianBlur(rng.integers(0, 255, (120, 160)).astype(np.float32), (0, 0), 1.5)
-    reference = cv2.normalize(noise, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
+    low, high = noise.min(), noise.max()
+    reference = ((noise - low) / (high - low) * 255).astype(np.uint8)
     homographies = plane_homographies(camera, camera, move, planes)
     # The source is the reference seen through plane 17, by OpenCV.
     source = cv2.warpPerspective(reference, homographies[17].astype(float), (160, 120))

@@ -57,7 +57,12 @@ def test_a_source_that_is_not_there_is_not_found(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"#EXTM3U\n#EXTINF:1,\n/etc/passwd\n", os.urandom(4096), b"RIFF\0\0\0\0AVI LIST" + bytes(99)],
+    [
+        b"",
+        b"#EXTM3U\n#EXTINF:1,\n/etc/passwd\n",
+        os.urandom(4096),
+        b"RIFF\0\0\0\0AVI LIST" + bytes(99),
+    ],
     ids=["empty", "a playlist", "noise", "an empty container"],
 )
 def test_what_is_no_video_is_unreadable(tmp_path: Path, content: bytes) -> None:

@@ -48,9 +48,7 @@ def estimate_poses(
     count = len(selection.keys)
     if sequential is None:
         sequential = selection.is_video or count > _EXHAUSTIVE_UP_TO
-    task = SfmTask(
-        work.frames, work.sfm, work.reconstruction, count, sequential, threads, seed
-    )
+    task = SfmTask(work.frames, work.sfm, work.reconstruction, count, sequential, threads, seed)
     outcome: SfmOutcome = run_alone(partial(run_sfm, task), progress)
     refuse_failure(outcome, count)
     work.write_json("poses", asdict(outcome))

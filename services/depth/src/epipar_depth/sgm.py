@@ -78,10 +78,10 @@ def _step(cost: U8, before: I16, now: I16, least: int, small: int, large: int) -
     for d in range(planes):
         stay = before[d + 1]
         beside = np.int16(min(before[d], before[d + 2]) + p1)
-        value = np.int16(np.int16(cost[d]) + min(min(stay, beside), cap) - floor)
+        value = np.int16(np.int16(cost[d]) + min(stay, beside, cap) - floor)
         now[d + 1] = value
         lowest = min(lowest, value)
-    return lowest
+    return int(lowest)
 
 
 @njit(fastmath=True, error_model="numpy", cache=True)
@@ -120,9 +120,7 @@ def _winner(total: U16, cost: U8) -> tuple[float, int, float]:
 
 
 @njit(fastmath=True, error_model="numpy", cache=True)
-def _aggregate(
-    cost: U8, image: U8, small: int, large: int, edge: float
-) -> tuple[F32, U8, F32]:
+def _aggregate(cost: U8, image: U8, small: int, large: int, edge: float) -> tuple[F32, U8, F32]:
     height, width, planes = cost.shape
     total = np.zeros((height, width, planes), np.uint16)
     plane = np.zeros((height, width), np.float32)
@@ -154,12 +152,19 @@ def _aggregate(
                     p2 = penalty[abs(grey - np.int64(image[y_from, x_from]))]
                     c = x + 1 + dx
                     least[path, now, x + 1] = _step(
-                        cost[y, x], sums[path, row, c], sums[path, now, x + 1],
-                        least[path, row, c], small, p2,
+                        cost[y, x],
+                        sums[path, row, c],
+                        sums[path, now, x + 1],
+                        least[path, row, c],
+                        small,
+                        p2,
                     )
                 _add(
-                    sums[0, now, x + 1], sums[1, now, x + 1], sums[2, now, x + 1],
-                    sums[3, now, x + 1], total[y, x],
+                    sums[0, now, x + 1],
+                    sums[1, now, x + 1],
+                    sums[2, now, x + 1],
+                    sums[3, now, x + 1],
+                    total[y, x],
                 )
                 if sweep == 1:
                     plane[y, x], match[y, x], unique[y, x] = _winner(total[y, x], cost[y, x])
