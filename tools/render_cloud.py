@@ -70,7 +70,7 @@ def _rows(document: dict[str, Any], binary: bytes, number: int) -> np.ndarray[An
     return plain.reshape(-1, view["byteStride"]).view(kind)
 
 
-@nb.njit(cache=True)
+@nb.njit(cache=True)  # type: ignore[untyped-decorator]  # numba is untyped here
 def _splat(pixels: F64, depth: F64, colors: U8, radius: F64, nearest: F64, image: U8) -> None:
     height, width = nearest.shape
     for i in range(len(depth)):

@@ -47,6 +47,14 @@ def flood(request: dict[str, Any], report: Report) -> dict[str, Any]:
     return {}
 
 
+def step_back(request: dict[str, Any], report: Report) -> dict[str, Any]:
+    for done in (1, 5, 3, 6):
+        report("mapping", done, 10, "frames")
+        time.sleep(0.06)  # longer than the worker merges reports
+    report("depth", 0, 10, "frames")
+    return {}
+
+
 def flood_from_threads(request: dict[str, Any], report: Report) -> dict[str, Any]:
     def work(stage: str) -> None:
         for done in range(2_000):

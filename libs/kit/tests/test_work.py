@@ -98,6 +98,11 @@ async def test_a_flood_of_reports_is_merged_but_no_stage_loses_its_last_state() 
     assert order == sorted(order)
 
 
+async def test_a_stage_never_steps_back_and_the_next_begins_anew() -> None:
+    events = [e for e in await events_of(job("step_back")) if isinstance(e, ProgressEvent)]
+    assert [event.done for event in events] == [1, 5, 5, 6, 0]
+
+
 async def test_reports_from_many_threads_do_not_mix() -> None:
     events = await events_of(job("flood_from_threads"))
     last = {event.stage: event.done for event in events if isinstance(event, ProgressEvent)}

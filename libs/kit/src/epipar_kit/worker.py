@@ -51,16 +51,19 @@ class _Job:
         self._lock = threading.Lock()
         self._pending: ProgressEvent | None = None
         self._stage: str | None = None
+        self._done = 0
         self._next_s = 0.0
         self._is_finished = False
         self._timer_runs = False
 
     def report(self, stage: str, done: int, total: int, unit: str, message: str = "") -> None:
         """See events.Report. Too many in a row are merged; a stage's last one never gets lost."""
-        event = progress_event(stage, done, total, unit, message)
         with self._lock:
             if self._is_finished:
                 return
+            # Streams promise that a stage never steps back; an estimate that shrinks is held.
+            self._done = max(done, self._done) if stage == self._stage else done
+            event = progress_event(stage, self._done, total, unit, message)
             now_s = time.monotonic()
             if stage == self._stage and now_s < self._next_s:
                 self._pending = event

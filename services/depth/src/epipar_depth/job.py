@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from epipar_depth.engine import DEFAULT_ENGINE, DepthRequest, DepthResult, Engine, options_from_json
+from epipar_depth.keep_source import keep_source
 from epipar_kit.engines import DEPTH_ENGINES, load_engine
 from epipar_kit.work import Report, work_main
 
@@ -40,10 +41,12 @@ def result_from_json(values: dict[str, Any]) -> DepthResult:
 def handle(request: dict[str, Any], report: Report) -> dict[str, Any]:
     """Run the request's engine; its result as JSON values."""
     engine: Engine = load_engine(DEPTH_ENGINES, str(request.get("engine", DEFAULT_ENGINE)))()
+    source, output = Path(request["source"]), Path(request["output"])
+    keep_source(source, output, report)
     result = engine.run(
         DepthRequest(
-            source=Path(request["source"]),
-            output=Path(request["output"]),
+            source=source,
+            output=output,
             source_sha256=str(request["source_sha256"]),
             options=options_from_json(request.get("options", {})),
             workers=int(request.get("workers", 0)),
