@@ -57,7 +57,7 @@ bench-depth: $(STAMP)  ## depth: accuracy and CPU-seconds beside OpenCV SGBM
 	$(BIN)/python -m benchmarks.depth
 
 bench-export: $(STAMP)  ## export: bytes, time, memory, evenness beside py3dtiles, gltfpack, DracoPy, trimesh, LAZ
-	$(BIN)/python -m benchmarks.export
+	$(BIN)/python -m benchmarks.export.bench --write
 
 sample: $(STAMP)  ## render the sample clip again (about 10 CPU-minutes)
 	$(BIN)/python -m tools.render_sample
