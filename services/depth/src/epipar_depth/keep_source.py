@@ -31,7 +31,7 @@ def keep_source(source: Path, scene: Path, report: Report) -> None:
         return
     files = _images(source) if source.is_dir() else [source] if source.is_file() else []
     with typed_storage_errors():
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         remove_stale_temporaries(folder)
         for done, file in enumerate(files):
             report("keep", done, len(files), "files", file.name)
