@@ -1,7 +1,7 @@
 """How likely a depth is right: P(|depth - true| < 5 % of true), by logistic regression.
 
 The features are what the pipeline knows of a pixel without its neighbours' help; the coefficients
-were fitted by ``services/depth/tools/fit_confidence.py`` on rendered scenes whose depth is exact
+were fitted by ``benchmarks/depth/fit_confidence.py`` on rendered scenes whose depth is exact
 and whose poses come from the same structure from motion, see the room's README.
 """
 

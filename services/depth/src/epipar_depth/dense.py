@@ -7,7 +7,7 @@ length of the clip.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -35,7 +35,7 @@ class DenseSettings:
     planes: int = 128
     sources: int = 6
     min_agreeing_views: int = 2
-    penalties: Penalties = Penalties()
+    penalties: Penalties = field(default_factory=Penalties)
 
 
 def match_frame(root: Path, position: int, settings: DenseSettings) -> None:
@@ -124,7 +124,7 @@ def _homographies(
 def _depth_from_planes(plane: F32, planes: PlaneRange) -> F32:
     inverse = planes.inverse_depths()
     step = inverse[1] - inverse[0]
-    return (1 / (inverse[0] + plane * step)).astype(np.float32)
+    return np.asarray(1 / (inverse[0] + plane * step), np.float32)
 
 
 @lru_cache(maxsize=2)

@@ -243,7 +243,7 @@ def _coverage(root: Path, frames: list[Frame]) -> float:
     for frame in frames:
         depth: F32 = np.load(root / frame.depth_path, mmap_mode="r", allow_pickle=False)
         known += np.count_nonzero(depth) / depth.size
-    return known / len(frames)
+    return float(known / len(frames))
 
 
 def _sparse_cloud(points: np.ndarray) -> PointCloud:

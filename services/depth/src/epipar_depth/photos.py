@@ -16,7 +16,9 @@ from epipar_kit.errors import InvalidInputError
 SUFFIXES = frozenset(
     {".avif", ".bmp", ".jfif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 )
-_FORMATS = ("AVIF", "BMP", "JPEG", "MPO", "PNG", "PPM", "TIFF", "WEBP")
+Image.init()
+# Of these the ones that this build of Pillow has; nothing else is ever tried on a file.
+_FORMATS = tuple({"AVIF", "BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP"} & Image.OPEN.keys())
 _EXIF_ORIENTATION = 0x0112
 _SIDEWAYS = frozenset({5, 6, 7, 8})
 

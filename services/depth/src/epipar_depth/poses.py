@@ -16,7 +16,8 @@ LEAST_FRAMES = 3
 
 _EXHAUSTIVE_UP_TO = 50  # photos in no order, matched each with each
 _LEAST_ANGLE_DEG = 1.0  # median triangulation angle below which depth is a guess
-_FLAT_SHARE = 0.7  # of the verified pairs, above which a failed model was a rotation
+_LEAST_TURN_RESIDUAL = 0.02  # path over distance below which all is explained by turning
+_FLAT_SHARE = 0.7  # of the verified pairs, above which a failed model had no parallax
 
 
 def estimate_poses(
@@ -47,9 +48,7 @@ def estimate_poses(
     count = len(selection.keys)
     if sequential is None:
         sequential = selection.is_video or count > _EXHAUSTIVE_UP_TO
-    task = SfmTask(
-        work.frames, work.sfm, work.reconstruction, count, sequential, threads, seed
-    )
+    task = SfmTask(work.frames, work.sfm, work.reconstruction, count, sequential, threads, seed)
     outcome: SfmOutcome = run_alone(partial(run_sfm, task), progress)
     refuse_failure(outcome, count)
     work.write_json("poses", asdict(outcome))
@@ -66,11 +65,15 @@ def refuse_failure(outcome: SfmOutcome, count: int) -> None:
     flat = outcome.verified_pairs > 0 and (
         outcome.flat_pairs >= _FLAT_SHARE * outcome.verified_pairs
     )
-    if not outcome.models and flat:
+    if outcome.turn_residual < _LEAST_TURN_RESIDUAL or (not outcome.models and flat):
         raise _no_parallax(
             f"{outcome.flat_pairs} of {outcome.verified_pairs} matched image pairs are explained "
             "by a turn of the camera alone: it has to move sideways too",
             outcome,
+        )
+    if not outcome.lens_is_plausible:
+        raise _no_parallax(
+            "the camera moved too little, or before too flat a scene, to tell its lens", outcome
         )
     if outcome.models and outcome.median_angle_deg < _LEAST_ANGLE_DEG:
         raise _no_parallax(
@@ -97,5 +100,6 @@ def _no_parallax(message: str, outcome: SfmOutcome) -> InvalidInputError:
         message,
         verified_pairs=outcome.verified_pairs,
         flat_pairs=outcome.flat_pairs,
+        turn_residual=f"{outcome.turn_residual:.3g}",
         median_angle_deg=f"{outcome.median_angle_deg:.3g}",
     )

@@ -79,7 +79,7 @@ def run_frames(
     At most two tasks a worker are queued, so that the first error stops the rest soon.
 
     Raises:
-        EpiparError: the first error; anything but EpiparError is made INTERNAL.
+        Exception: the first error of a frame, as it was raised there.
         WorkerDiedError: a worker was killed (for memory, mostly).
     """
     pending: set[Future[None]] = set()
@@ -87,7 +87,7 @@ def run_frames(
         for each in arguments:
             if len(pending) >= 2 * workers:
                 pending = _take_finished(pending, finished)
-            pending.add(pool.submit(_call, work, each))
+            pending.add(pool.submit(work, *each))
         while pending:
             pending = _take_finished(pending, finished)
 
@@ -109,7 +109,7 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
         pool = ProcessPoolExecutor(
             workers,
             mp_context=multiprocessing.get_context("spawn"),
-            initializer=_begin,
+            initializer=_begin_frames,
             initargs=(os.getpid(),),
         )
         try:
@@ -133,26 +133,15 @@ def _environment() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _begin(parent_pid: int) -> None:
+def _begin_frames(parent_pid: int) -> None:
     die_with_parent(parent_pid)
     import cv2
 
     cv2.setNumThreads(1)
 
 
-def _call(work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-    try:
-        work(*arguments)
-    except EpiparError:
-        raise
-    except Exception as error:
-        # The trace goes to the log here; over the pipe only typed errors travel.
-        _log_trace(error)
-        raise typed_error(error) from None
-
-
 def _alone(task: Callable[..., Any], sender: Connection, parent_pid: int) -> None:
-    _begin(parent_pid)
+    die_with_parent(parent_pid)
     try:
         sender.send(("result", task(lambda *values: sender.send(("heard", values)))))
     except Exception as error:  # noqa: BLE001 - the edge of the process
@@ -166,4 +155,4 @@ def _alone(task: Callable[..., Any], sender: Connection, parent_pid: int) -> Non
 def _log_trace(error: Exception) -> None:
     import logging
 
-    logging.getLogger(__name__).error("frame_work_failed", exc_info=error)
+    logging.getLogger(__name__).error("child_process_failed", exc_info=error)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -48,6 +47,10 @@ class Lens:
 
     def undistort(self, image: U8) -> U8:
         """Return the pinhole image; its border repeats where the source does not reach."""
+        # Not above: structure from motion reads this module, and two copies of libpng in one
+        # process (OpenCV's and COLMAP's) crash each other.
+        import cv2
+
         u, v, _ = self.undistortion()
         out = cv2.remap(image, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(out, np.uint8)

@@ -128,4 +128,4 @@ def _shift(before: U8, now: U8) -> float:
     if kept.sum() < 8:
         return float("inf")
     shifts = np.linalg.norm((np.asarray(moved) - start)[kept].reshape(-1, 2), axis=1)
-    return float(np.median(shifts)) / max(before.shape)
+    return float(np.median(shifts) / max(before.shape))

@@ -22,13 +22,14 @@ import numpy as np
 
 from epipar_depth.reconstruction import Lens, Reconstruction
 from epipar_depth.world import normalise
+from epipar_scene.arrays import F64
 from epipar_scene.cameras import Intrinsics
 
 Progress = Callable[[str, int, int], None]
 
 _FEATURES = 2048
 _OVERLAP = 10  # neighbours in time that are matched, and as many at doubling distances
-_LEAST_FRAMES_FOR_CENTRE = 10  # below, the principal point stays in the middle
+_LEAST_FRAMES_FOR_CENTRE = 20  # below, the principal point stays in the middle
 _MOST_CENTRE_SHIFT = 0.05  # of the longer side; beyond, the adjustment is not believed
 _TOLERANCE = 1e-5  # relative gain below which an adjustment ends
 _FINAL_REPROJECTION_PX = 2.0
@@ -36,6 +37,8 @@ _FINAL_ANGLE_DEG = 1.0
 # COLMAP's TwoViewGeometry: planar, panoramic, or one of the two.
 _NO_PARALLAX_CONFIGS = (4, 5, 6)
 _VERIFIED_INLIERS = 15
+_FOCAL_RANGE = (0.3, 5.0)  # of the longer side; a lens outside was invented by the adjustment
+_MOST_RADIAL = 0.5
 
 LOG_NAME = "colmap.log"
 _STEP = re.compile(r"(Processed file|Processing image|Processing block) \[(\d+)")
@@ -72,6 +75,9 @@ class SfmOutcome:
         models: registered frames of each model, largest first.
         verified_pairs: image pairs with a verified geometry.
         flat_pairs: of those, pairs that a plane or a rotation alone explains.
+        turn_residual: how far the pairs' homographies are from turns of one camera: about the
+            camera's path over the distance of what it sees.
+        lens_is_plausible: focal length and distortion are those of a real lens.
         median_angle_deg: of the widest triangulation angle of each point.
         reprojection_error_px: mean of the largest model.
     """
@@ -79,6 +85,8 @@ class SfmOutcome:
     models: tuple[int, ...]
     verified_pairs: int
     flat_pairs: int
+    turn_residual: float
+    lens_is_plausible: bool
     median_angle_deg: float
     reprojection_error_px: float
 
@@ -100,16 +108,23 @@ def _run(pycolmap: Any, task: SfmTask, database: Path, progress: Progress) -> Sf
     progress("features", task.count, task.count)
     _match(pycolmap, task, database)
     progress("matching", task.count, task.count)
-    verified, flat = _count_pairs(database)
+    pairs = _verified_pairs(database)
+    flat = sum(config in _NO_PARALLAX_CONFIGS for config, _ in pairs)
     models = _map(pycolmap, task, database, progress)
+    size = _picture_size(database)
+    turn = turn_residual([homography for _, homography in pairs if homography is not None], size)
     if not models:
-        return SfmOutcome((), verified, flat, 0.0, 0.0)
+        return SfmOutcome((), len(pairs), flat, turn, True, 0.0, 0.0)
     best = models[0]
     _free_principal_point(pycolmap, best)
     angle, error = _median_angle_deg(best), float(best.compute_mean_reprojection_error())
-    _reconstruction(best, task.frames).save(task.result)
+    (camera,) = best.cameras.values()
+    focal, radial = camera.params[0] / max(size), camera.params[3]
+    plausible = bool(_FOCAL_RANGE[0] < focal < _FOCAL_RANGE[1] and abs(radial) < _MOST_RADIAL)
+    if plausible:
+        _reconstruction(best).save(task.result)
     sizes = tuple(int(model.num_reg_images()) for model in models)
-    return SfmOutcome(sizes, verified, flat, angle, error)
+    return SfmOutcome(sizes, len(pairs), flat, turn, plausible, angle, error)
 
 
 def _extract(pycolmap: Any, task: SfmTask, database: Path) -> None:
@@ -197,7 +212,7 @@ def _free_principal_point(pycolmap: Any, model: Any) -> None:
         pycolmap.bundle_adjustment(model, options)
 
 
-def _reconstruction(model: Any, frames: Path) -> Reconstruction:
+def _reconstruction(model: Any) -> Reconstruction:
     """Read poses, points and the camera out of a COLMAP model."""
     (camera,) = model.cameras.values()
     focal, cx, cy, radial = (float(value) for value in camera.params)
@@ -230,16 +245,60 @@ def _median_angle_deg(model: Any) -> float:
     return float(np.median(angles)) if angles else 0.0
 
 
-def _count_pairs(database: Path) -> tuple[int, int]:
-    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
-        configs = [
-            row[0]
-            for row in connection.execute(
-                "SELECT config FROM two_view_geometries WHERE rows >= ?", (_VERIFIED_INLIERS,)
-            )
-        ]
-    connection.close()
-    return len(configs), sum(config in _NO_PARALLAX_CONFIGS for config in configs)
+def _verified_pairs(database: Path) -> list[tuple[int, F64 | None]]:
+    """Return configuration and homography of each verified image pair."""
+    connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
+    try:
+        rows = connection.execute(
+            "SELECT config, H FROM two_view_geometries WHERE rows >= ? ORDER BY pair_id",
+            (_VERIFIED_INLIERS,),
+        ).fetchall()
+    finally:
+        connection.close()
+    return [(int(config), _homography(blob)) for config, blob in rows]
+
+
+def _homography(blob: bytes | None) -> F64 | None:
+    if blob is None or len(blob) != 72:
+        return None
+    matrix = np.frombuffer(blob, np.float64).reshape(3, 3)
+    return matrix if abs(np.linalg.det(matrix)) > 0 else None
+
+
+def _picture_size(database: Path) -> tuple[int, int]:
+    connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
+    try:
+        width, height = connection.execute("SELECT width, height FROM cameras").fetchone()
+    finally:
+        connection.close()
+    return int(width), int(height)
+
+
+def turn_residual(homographies: list[F64], size: tuple[int, int]) -> float:
+    """Return how far image pairs are from being explained by turns of one camera.
+
+    A turn moves pixels by K R K^-1, whose middle part has three equal singular values for the
+    right focal length. A sideways step t before a surface at distance d makes them differ by
+    about |t| / d.
+
+    Args:
+        homographies: (3, 3) of each verified pair, pixels.
+        size: (width, height) of the pictures.
+
+    Returns:
+        The 90th percentile over the pairs of the log of greatest over least singular value, for
+        the focal length that makes it least; infinity without pairs.
+    """
+    if not homographies:
+        return float("inf")
+    stack = np.stack(homographies)
+    least = np.inf
+    for focal in np.geomspace(0.4, 4, 60) * max(size):
+        camera = np.array([[focal, 0, size[0] / 2], [0, focal, size[1] / 2], [0, 0, 1]])
+        singular = np.linalg.svd(np.linalg.inv(camera) @ stack @ camera, compute_uv=False)
+        spread = np.log(singular[:, 0] / np.maximum(singular[:, 2], 1e-12))
+        least = min(least, float(np.percentile(spread, 90)))
+    return float(least)
 
 
 @contextmanager

@@ -38,8 +38,8 @@ class Penalties:
         ValueError: not 0 < small < large <= 2000 (16-bit sums would overflow above).
     """
 
-    small: int = 8
-    large: int = 120
+    small: int = 10
+    large: int = 350
     edge_per_grey: float = 0.1
 
     def __post_init__(self) -> None:
@@ -78,10 +78,10 @@ def _step(cost: U8, before: I16, now: I16, least: int, small: int, large: int) -
     for d in range(planes):
         stay = before[d + 1]
         beside = np.int16(min(before[d], before[d + 2]) + p1)
-        value = np.int16(np.int16(cost[d]) + min(min(stay, beside), cap) - floor)
+        value = np.int16(np.int16(cost[d]) + min(stay, beside, cap) - floor)
         now[d + 1] = value
         lowest = min(lowest, value)
-    return lowest
+    return int(lowest)
 
 
 @njit(fastmath=True, error_model="numpy", cache=True)
@@ -120,9 +120,7 @@ def _winner(total: U16, cost: U8) -> tuple[float, int, float]:
 
 
 @njit(fastmath=True, error_model="numpy", cache=True)
-def _aggregate(
-    cost: U8, image: U8, small: int, large: int, edge: float
-) -> tuple[F32, U8, F32]:
+def _aggregate(cost: U8, image: U8, small: int, large: int, edge: float) -> tuple[F32, U8, F32]:
     height, width, planes = cost.shape
     total = np.zeros((height, width, planes), np.uint16)
     plane = np.zeros((height, width), np.float32)
@@ -145,21 +143,28 @@ def _aggregate(
             y_last = min(max(y + step, 0), height - 1)
             for xx in range(width):
                 x = xx if sweep == 0 else width - 1 - xx
-                grey = int(image[y, x])
+                grey = np.int64(image[y, x])  # int() of a uint8 would be unsigned
                 for path in range(4):
                     dx = (step, 0, -1, 1)[path]
                     row = now if path == 0 else last
                     y_from = y if path == 0 else y_last
                     x_from = min(max(x + dx, 0), width - 1)
-                    p2 = penalty[abs(grey - int(image[y_from, x_from]))]
+                    p2 = penalty[abs(grey - np.int64(image[y_from, x_from]))]
                     c = x + 1 + dx
                     least[path, now, x + 1] = _step(
-                        cost[y, x], sums[path, row, c], sums[path, now, x + 1],
-                        least[path, row, c], small, p2,
+                        cost[y, x],
+                        sums[path, row, c],
+                        sums[path, now, x + 1],
+                        least[path, row, c],
+                        small,
+                        p2,
                     )
                 _add(
-                    sums[0, now, x + 1], sums[1, now, x + 1], sums[2, now, x + 1],
-                    sums[3, now, x + 1], total[y, x],
+                    sums[0, now, x + 1],
+                    sums[1, now, x + 1],
+                    sums[2, now, x + 1],
+                    sums[3, now, x + 1],
+                    total[y, x],
                 )
                 if sweep == 1:
                     plane[y, x], match[y, x], unique[y, x] = _winner(total[y, x], cost[y, x])

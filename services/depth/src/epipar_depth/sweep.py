@@ -158,8 +158,12 @@ def window_statistics(image: U8) -> tuple[F32, F32]:
     """Return window means of the image, and 1 / standard deviation (noise included)."""
     grey = image.astype(np.float32)
     size = (WINDOW_PX, WINDOW_PX)
-    mean = cv2.boxFilter(grey, -1, size, borderType=cv2.BORDER_REPLICATE)
-    squares = cv2.boxFilter(grey * grey, -1, size, borderType=cv2.BORDER_REPLICATE)
+    mean: F32 = np.asarray(
+        cv2.boxFilter(grey, -1, size, borderType=cv2.BORDER_REPLICATE), np.float32
+    )
+    squares: F32 = np.asarray(
+        cv2.boxFilter(grey * grey, -1, size, borderType=cv2.BORDER_REPLICATE), np.float32
+    )
     variance = np.maximum(squares - mean * mean, 0) + _NOISE_VARIANCE
     return mean, (1 / np.sqrt(variance)).astype(np.float32)
 
@@ -297,9 +301,7 @@ def _depth_last(cost: U8) -> U8:
 
 
 @njit(fastmath=True, error_model="numpy", cache=True)
-def _sweep(
-    reference: U8, mean: F32, inverse_deviation: F32, sources: U32, homographies: F32
-) -> U8:
+def _sweep(reference: U8, mean: F32, inverse_deviation: F32, sources: U32, homographies: F32) -> U8:
     height, width = reference.shape
     count, planes = homographies.shape[:2]
     cost = np.empty((planes, height, width), np.uint8)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -18,6 +19,9 @@ from epipar_scene.arrays import F32, F64, I64, U8
 from epipar_scene.cameras import Intrinsics
 
 _TEXTURE_SIDE = 512
+
+# Corner, two sides, contrast in grey levels, repeats of the texture along each side.
+_Part: TypeAlias = tuple[list[float], list[float], list[float], float, float]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,8 +52,8 @@ def furnished_room(seed: int = 0, *, boxes: int = 6, plain_walls: int = 2) -> Ro
         plain_walls: so many of the six sides have hardly any texture.
     """
     random = np.random.default_rng(seed)
-    parts: list[tuple[list[float], list[float], list[float], float, float]] = []
-    sides = [
+    parts: list[_Part] = []
+    sides: list[tuple[list[float], list[float], list[float]]] = [
         ([-3, -1.5, 5], [6, 0, 0], [0, 2.7, 0]),
         ([-3, -1.5, -1], [0, 0, 6], [0, 2.7, 0]),
         ([3, -1.5, -1], [0, 0, 6], [0, 2.7, 0]),
@@ -60,7 +64,7 @@ def furnished_room(seed: int = 0, *, boxes: int = 6, plain_walls: int = 2) -> Ro
     plain = set(random.permutation(5)[:plain_walls].tolist())
     for number, (corner, first, second) in enumerate(sides):
         contrast = 2.0 if number in plain else 30.0
-        parts.append((list(corner), list(first), list(second), contrast, 3.0))
+        parts.append((corner, first, second, contrast, 3.0))
     for _ in range(boxes):
         size = random.uniform([0.4, 0.5, 0.4], [1.1, 1.3, 1.1])
         base = np.array([random.uniform(-2.2, 2.2), 1.2 - size[1] / 2, random.uniform(2.2, 4.4)])
@@ -125,9 +129,7 @@ def write_clip(path: Path, pictures: list[U8], *, codec: str = "mp4v", rate: flo
     writer.release()
 
 
-def _box(
-    centre: F64, size: F64, angle: float, contrast: float
-) -> list[tuple[list[float], list[float], list[float], float, float]]:
+def _box(centre: F64, size: F64, angle: float, contrast: float) -> list[_Part]:
     turn = np.array(
         [[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]]
     )

@@ -14,10 +14,10 @@ import numpy as np
 os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "protocol_whitelist;file")
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
-import cv2  # noqa: E402 - its settings come first
+import cv2
 
-from epipar_depth.sources import SourceFrame, SourceLimits  # noqa: E402
-from epipar_kit.errors import InvalidInputError  # noqa: E402
+from epipar_depth.sources import SourceFrame, SourceLimits
+from epipar_kit.errors import InvalidInputError
 
 _TEXT = frozenset(string.printable.encode())
 _EXACT_SHARE = 0.98  # MP4 and MOV count their frames in the header

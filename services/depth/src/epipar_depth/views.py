@@ -63,7 +63,13 @@ def choose_view(
     low, high = np.percentile(depths, [1, 99])
     near, far = float(low * _NEAR_MARGIN), float(high * _FAR_MARGIN)
     shift = max(_shift_px(model, frame, source, near, far) for source in sources[:matched_sources])
-    count = int(np.clip(np.ceil(min(shift / _STEP_PX, most_planes)), min(_LEAST_PLANES, most_planes), most_planes))
+    count = int(
+        np.clip(
+            np.ceil(min(shift / _STEP_PX, most_planes)),
+            min(_LEAST_PLANES, most_planes),
+            most_planes,
+        )
+    )
     return View(tuple(sources), PlaneRange(near, far, count))
 
 
@@ -113,15 +119,13 @@ def _angles_deg(points: F64, first: F64, second: F64) -> F64:
     """Return the angle under which each point sees two camera centres."""
     a, b = points - first, points - second
     cosine = (a * b).sum(1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1) + 1e-12)
-    return np.degrees(np.arccos(np.clip(cosine, -1, 1)))
+    return np.asarray(np.degrees(np.arccos(np.clip(cosine, -1, 1))), np.float64)
 
 
 def _shift_px(model: Reconstruction, frame: int, source: int, near: float, far: float) -> float:
     """Return how far the frame's centre pixel moves in the source from near to far."""
     relative = world_to_camera(model.cam_to_world[source]) @ model.cam_to_world[frame]
-    ends = relative[:3, :3] @ np.array([0, 0, 1.0]) + np.outer(
-        [1 / near, 1 / far], relative[:3, 3]
-    )
+    ends = relative[:3, :3] @ np.array([0, 0, 1.0]) + np.outer([1 / near, 1 / far], relative[:3, 3])
     if np.any(ends[:, 2] <= 0):
         return float("inf")
     pixels = model.lens.pinhole.fx * ends[:, :2] / ends[:, 2:]
