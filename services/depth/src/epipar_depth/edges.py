@@ -21,6 +21,9 @@ from epipar_depth.sgm import Aggregated
 from epipar_depth.sweep import I32, PlaneRange
 from epipar_scene.arrays import F32, U8, U32
 
+_NOISE_VARIANCE = 4.0  # grey levels squared, added to both sides of the correlation
+_PER_GREY = 0.01  # correlation lost by each grey level between the two weighted means
+
 
 @dataclass(frozen=True, slots=True)
 class EdgeSettings:
@@ -28,7 +31,7 @@ class EdgeSettings:
 
     Attributes:
         radius_px: how far from a depth edge a pixel chooses again.
-        half_px: half side of the weighted window; every second pixel of it is read.
+        half_px: half side of the weighted window.
         grey_scale: grey difference at which a neighbour's weight has fallen to 1/e.
         least_step: relative difference of depth between the two sides of an edge.
         margin: by how much the other side's correlation must be better.
@@ -37,13 +40,11 @@ class EdgeSettings:
         ValueError: a value is not positive (margin: negative).
     """
 
-    radius_px: int = 6
-    half_px: int = 4
-    stride_px: int = 1
-    grey_scale: float = 10.0
+    radius_px: int = 3
+    half_px: int = 2
+    grey_scale: float = 6.0
     least_step: float = 0.03
     margin: float = 0.02
-    brightness: float = 0.01
 
     def __post_init__(self) -> None:
         least = min(self.radius_px, self.half_px, self.grey_scale, self.least_step)
@@ -60,12 +61,12 @@ def _offsets(radius: int) -> I32:
     return np.ascontiguousarray(grid[order][square[order] <= radius * radius], dtype=np.int32)[1:]
 
 
-def _window(settings: EdgeSettings) -> tuple[I32, F32]:
+def _window(settings: EdgeSettings) -> tuple[F32, F32]:
     """Return (N, 2) offsets (dy, dx) of the weighted window and their weights by distance."""
-    side = np.arange(-settings.half_px, settings.half_px + 1, settings.stride_px)
+    side = np.arange(-settings.half_px, settings.half_px + 1)
     grid = np.stack(np.meshgrid(side, side, indexing="ij"), axis=-1).reshape(-1, 2)
     near = np.exp(-(grid**2).sum(1) / (2.0 * settings.half_px**2))
-    return np.ascontiguousarray(grid, dtype=np.int32), near.astype(np.float32)
+    return grid.astype(np.float32), near.astype(np.float32)
 
 
 @njit(fastmath=True, error_model="numpy", cache=True)
@@ -91,17 +92,23 @@ def _other_side(inverse: F32, low: F32, high: F32, offsets: I32, ratio: float) -
 
 @njit(fastmath=True, error_model="numpy", cache=True)
 def _weigh(
-    image: U8, y: int, x: int, window: I32, near: F32, likeness: F32, weights: F32, greys: F32
-) -> tuple[float, float, float]:
-    """Fill weights and greys of a pixel's window; return weight sum, mean and variance."""
+    image: U8,
+    y: int,
+    x: int,
+    window: F32,
+    near: F32,
+    likeness: F32,
+    weights: F32,
+    greys: F32,
+    moments: F32,
+) -> None:
+    """Fill weights and greys of a pixel's window, and their weight sum, mean and variance."""
     height, width = image.shape
     centre = np.int64(image[y, x])
-    total = np.float32(0)
-    first = np.float32(0)
-    second = np.float32(0)
+    total = first = second = np.float32(0)
     for k in range(window.shape[0]):
-        v = min(max(y + window[k, 0], 0), height - 1)
-        u = min(max(x + window[k, 1], 0), width - 1)
+        v = min(max(y + np.int64(window[k, 0]), 0), height - 1)
+        u = min(max(x + np.int64(window[k, 1]), 0), width - 1)
         grey = np.int64(image[v, u])
         weight = near[k] * likeness[abs(grey - centre)]
         value = np.float32(grey)
@@ -111,44 +118,56 @@ def _weigh(
         first += weight * value
         second += weight * value * value
     mean = first / total
-    return total, mean, max(second / total - mean * mean, np.float32(0))
+    moments[0], moments[1] = total, mean
+    moments[2] = max(second / total - mean * mean, np.float32(0))
+
+
+@njit(fastmath=True, error_model="numpy", cache=True)
+def _place(far: F32, towards: F32, inverse: float, y: int, x: int, affine: F32) -> bool:
+    """Fill the affine map of a small window at inverse depth into a source; False if behind it.
+
+    Its six values: u, v at the pixel, then the change of u and of v by x and by y.
+    """
+    fx, fy = np.float32(x), np.float32(y)
+    h20 = far[2, 0] + inverse * towards[2, 0]
+    h21 = far[2, 1] + inverse * towards[2, 1]
+    depth = h20 * fx + h21 * fy + far[2, 2] + inverse * towards[2, 2]
+    if depth <= 0:
+        return False
+    for axis in range(2):
+        h0 = far[axis, 0] + inverse * towards[axis, 0]
+        h1 = far[axis, 1] + inverse * towards[axis, 1]
+        value = (h0 * fx + h1 * fy + far[axis, 2] + inverse * towards[axis, 2]) / depth
+        affine[axis] = value
+        affine[2 + 2 * axis] = (h0 - value * h20) / depth
+        affine[3 + 2 * axis] = (h1 - value * h21) / depth
+    return True
 
 
 @njit(fastmath=True, error_model="numpy", cache=True)
 def _correlation(
-    packed: U32,
-    h: F32,
-    y: int,
-    x: int,
-    window: I32,
-    weights: F32,
-    greys: F32,
-    total: float,
-    mean: float,
-    variance: float,
-    brightness: float,
+    packed: U32, affine: F32, half: int, window: F32, weights: F32, greys: F32, moments: F32
 ) -> float:
     """Return the weighted ZNCC of a pixel's window and one source; -2 where it is not seen."""
     rows, columns = packed.shape
     mask = np.uint32(255)
-    first = np.float32(0)
-    second = np.float32(0)
-    product = np.float32(0)
+    u0, v0, ux, uy, vx, vy = affine
+    reach_u, reach_v = half * (abs(ux) + abs(uy)), half * (abs(vx) + abs(vy))
+    if u0 < reach_u or v0 < reach_v or u0 + reach_u >= columns - 1 or v0 + reach_v >= rows - 1:
+        return -2.0
+    total, mean, variance = moments
+    first = second = product = np.float32(0)
     for k in range(window.shape[0]):
-        fy = np.float32(y + window[k, 0])
-        fx = np.float32(x + window[k, 1])
-        inverse = np.float32(1) / (h[2, 0] * fx + h[2, 1] * fy + h[2, 2])
-        u = (h[0, 0] * fx + h[0, 1] * fy + h[0, 2]) * inverse
-        v = (h[1, 0] * fx + h[1, 1] * fy + h[1, 2]) * inverse
-        if not (inverse > 0 and u >= 0 and v >= 0 and u < columns - 1 and v < rows - 1):
-            return -2.0
+        dy, dx = window[k, 0], window[k, 1]
+        u = u0 + ux * dx + uy * dy
+        v = v0 + vx * dx + vy * dy
         iu, iv = np.int32(u), np.int32(v)
         part_x, part_y = u - np.float32(iu), v - np.float32(iv)
-        four = packed[iv, iu]
-        a = np.float32(four & mask)
-        b = np.float32((four >> np.uint32(8)) & mask)
-        c = np.float32((four >> np.uint32(16)) & mask)
-        d = np.float32(four >> np.uint32(24))
+        four = packed[np.uint32(iv), np.uint32(iu)]
+        a = np.float32(np.int32(four & mask))
+        b = np.float32(np.int32((four >> np.uint32(8)) & mask))
+        c = np.float32(np.int32((four >> np.uint32(16)) & mask))
+        d = np.float32(np.int32(four >> np.uint32(24)))
         top = a + (b - a) * part_x
         bottom = c + (d - c) * part_x
         grey = top + (bottom - top) * part_y
@@ -157,11 +176,10 @@ def _correlation(
         second += weighted * grey
         product += weighted * greys[k]
     other = first / total
-    spread = max(second / total - other * other, np.float32(0)) + np.float32(4)
+    spread = max(second / total - other * other, np.float32(0)) + np.float32(_NOISE_VARIANCE)
     covariance = product / total - other * mean
-    return (
-        covariance / np.sqrt(spread * (variance + np.float32(4))) - abs(other - mean) * brightness
-    )
+    alike = covariance / np.sqrt(spread * (variance + np.float32(_NOISE_VARIANCE)))
+    return float(alike - abs(other - mean) * np.float32(_PER_GREY))
 
 
 @njit(fastmath=True, error_model="numpy", cache=True)
@@ -172,46 +190,34 @@ def _choose(
     towards: F32,
     inverse: F32,
     other: F32,
-    window: I32,
+    window: F32,
     near: F32,
     likeness: F32,
+    half: int,
     margin: float,
-    brightness: float,
-) -> tuple[F32, F32]:
-    """Return the better inverse depth of each pixel and how much better the other one is."""
+) -> F32:
+    """Return the better of the two inverse depths of each pixel that has two."""
     height, width = image.shape
-    taps = window.shape[0]
-    weights = np.empty(taps, np.float32)
-    greys = np.empty(taps, np.float32)
-    chosen = inverse.copy()
-    gain = np.zeros((height, width), np.float32)
-    h = np.empty((3, 3), np.float32)
+    weights = np.empty(window.shape[0], np.float32)
+    greys = np.empty(window.shape[0], np.float32)
+    moments = np.empty(3, np.float32)
+    affine = np.empty(6, np.float32)
     scores = np.empty(2, np.float32)
+    chosen = inverse.copy()
     for y in range(height):
         for x in range(width):
             if other[y, x] <= 0:
                 continue
-            total, mean, variance = _weigh(image, y, x, window, near, likeness, weights, greys)
+            _weigh(image, y, x, window, near, likeness, weights, greys, moments)
             for candidate in range(2):
-                w = inverse[y, x] if candidate == 0 else other[y, x]
+                trial = inverse[y, x] if candidate == 0 else other[y, x]
                 a = b = c = -2.0
                 for s in range(packed.shape[0]):
-                    for i in range(3):
-                        for j in range(3):
-                            h[i, j] = far[s, i, j] + w * towards[s, i, j]
-                    score = _correlation(
-                        packed[s],
-                        h,
-                        y,
-                        x,
-                        window,
-                        weights,
-                        greys,
-                        total,
-                        mean,
-                        variance,
-                        brightness,
-                    )
+                    score = -2.0
+                    if _place(far[s], towards[s], trial, y, x, affine):
+                        score = _correlation(
+                            packed[s], affine, half, window, weights, greys, moments
+                        )
                     if score > a:
                         a, b, c = score, a, b
                     elif score > b:
@@ -219,10 +225,9 @@ def _choose(
                     elif score > c:
                         c = score
                 scores[candidate] = (a + max(b, -1.0) + max(c, -1.0)) / 3
-            gain[y, x] = scores[1] - scores[0]
             if scores[1] > scores[0] + margin:
                 chosen[y, x] = other[y, x]
-    return chosen, gain
+    return chosen
 
 
 def sharpen_edges(
@@ -257,7 +262,7 @@ def sharpen_edges(
     other = _other_side(inverse, low, high, _offsets(settings.radius_px), 1 + settings.least_step)
     window, near = _window(settings)
     likeness = np.exp(-np.arange(256) / settings.grey_scale).astype(np.float32)
-    chosen, _ = _choose(
+    chosen = _choose(
         reference,
         sources,
         far.astype(np.float32),
@@ -267,8 +272,8 @@ def sharpen_edges(
         window,
         near,
         likeness,
+        settings.half_px,
         settings.margin,
-        settings.brightness,
     )
     plane = np.asarray((chosen - trial[0]) / step, np.float32)
     return replace(matched, plane=np.where(chosen == inverse, matched.plane, plane))
