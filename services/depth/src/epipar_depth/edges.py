@@ -40,7 +40,7 @@ class EdgeSettings:
         ValueError: a value is not positive (margin: negative).
     """
 
-    radius_px: int = 3
+    radius_px: int = 4
     half_px: int = 2
     grey_scale: float = 6.0
     least_step: float = 0.03
