@@ -17,7 +17,8 @@ ROUNDS = 2  # holes are closed inwards by one pixel a round
 NEIGHBOURS_NEEDED = 5  # of the 8 neighbours, how many must be known and alike
 TOLERANCE = 0.01  # relative difference of depth within one surface
 CONFIDENCE_KEPT = 0.95  # share of its neighbours' mean confidence that a closed pixel gets
-ISLAND_PX = 20  # islands of up to so many pixels are removed
+ISLAND_PX = 8  # islands of up to so many pixels are removed
+ISLAND_STEP = 0.03  # relative step of depth that parts an island from its surroundings
 
 _LOG_STEPS = 1000.0  # depth steps of about 0.1 %; 16 bits then span e^-32 .. e^32
 _UNKNOWN = -32768
@@ -42,7 +43,7 @@ def remove_islands(depth: F32, confidence: F32) -> tuple[F32, F32]:
     levels = np.full(depth.shape, _UNKNOWN, np.int16)
     logarithms = np.log(depth[known], dtype=np.float64) * _LOG_STEPS
     levels[known] = np.clip(np.rint(logarithms), -32000, 32000).astype(np.int16)
-    cv2.filterSpeckles(levels, _UNKNOWN, ISLAND_PX, round(TOLERANCE * _LOG_STEPS))
+    cv2.filterSpeckles(levels, _UNKNOWN, ISLAND_PX, round(ISLAND_STEP * _LOG_STEPS))
     kept = levels != _UNKNOWN
     zero = np.float32(0)
     return np.where(kept, depth, zero), np.where(kept, confidence, zero)
