@@ -16,8 +16,10 @@ import numpy as np
 
 from epipar_depth.confidence import features, probability
 from epipar_depth.consistency import Agreement, check_agreement
+from epipar_depth.edges import sharpen_edges
 from epipar_depth.reconstruction import Reconstruction
 from epipar_depth.sgm import Aggregated, Penalties, aggregate
+from epipar_depth.specks import close_specks, remove_islands
 from epipar_depth.sweep import PlaneRange, pack_neighbourhoods, plane_homographies, sweep_costs
 from epipar_depth.views import View, choose_view
 from epipar_depth.workfolder import WorkFolder
@@ -52,12 +54,11 @@ def match_frame(root: Path, position: int, settings: DenseSettings) -> None:
         work.save_matched(position, np.zeros(shape, np.float32), nothing)
         return
     used = view.sources[: settings.sources]
-    cost = sweep_costs(
-        reference,
-        np.stack([_packed(root, source) for source in used]),
-        _homographies(model, position, used, view.planes),
-    )
+    sources = np.stack([_packed(root, source) for source in used])
+    homographies = _homographies(model, position, used, view.planes)
+    cost = sweep_costs(reference, sources, homographies)
     matched = aggregate(cost, reference, settings.penalties)
+    matched = sharpen_edges(matched, reference, sources, homographies, view.planes)
     work.save_matched(position, _depth_from_planes(matched.plane, view.planes), matched)
 
 
@@ -82,7 +83,9 @@ def fused_depth(root: Path, position: int, settings: DenseSettings) -> tuple[F32
     keep = (agreement.count >= settings.min_agreeing_views) & shown
     confidence = probability(features(agreement, matched))
     zero = np.float32(0)
-    return np.where(keep, agreement.fused, zero), np.where(keep, confidence, zero)
+    own = _matched_depth(root, position)
+    depth, confidence = np.where(keep, agreement.fused, zero), np.where(keep, confidence, zero)
+    return remove_islands(*close_specks(depth, confidence, np.where(shown, own, zero)))
 
 
 def agreement_of(
