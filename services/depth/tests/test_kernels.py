@@ -8,7 +8,9 @@ import pytest
 from numpy.typing import NDArray
 
 from epipar_depth.consistency import check_agreement
+from epipar_depth.edges import snap_edges
 from epipar_depth.sgm import Penalties, aggregate
+from epipar_depth.support import add_supported, drop_small_patches
 from epipar_depth.sweep import (
     NO_MATCH,
     PlaneRange,
@@ -164,3 +166,27 @@ def test_homographies_move_pixels_as_projection_does() -> None:
         there = camera @ (relative[:3, :3] @ (ray / inverse) + relative[:3, 3])
         seen = homography.astype(float) @ [*pixel, 1]
         assert seen[:2] / seen[2] == pytest.approx(there[:2] / there[2] - 0.5, abs=1e-3)
+
+
+def test_a_patch_that_stands_alone_is_dropped_and_a_gap_in_a_surface_is_filled() -> None:
+    depth = np.full((40, 60), 2.0, np.float32)
+    keep = np.ones((40, 60), bool)
+    keep[:, 30:] = False
+    keep[10:13, 10:13] = False  # a gap whose depth continues the surface
+    keep[20, 20] = False
+    depth[20, 20] = 2.5  # and one whose depth does not
+    keep[5:8, 50:53] = True  # an island
+    whole = add_supported(drop_small_patches(keep, depth), np.ones_like(keep), depth)
+    assert whole[10:13, 10:13].all()
+    assert not whole[20, 20]
+    assert not whole[5:8, 50:53].any()
+
+
+def test_a_fat_depth_edge_moves_to_the_edge_of_the_colours() -> None:
+    picture = np.full((60, 80, 3), 40, np.uint8)
+    picture[:, 40:] = 200
+    exact = np.where(picture[:, :, 0] > 100, 1.0, 3.0).astype(np.float32)
+    fat = exact.copy()
+    fat[:, 36:40] = 1.0  # the nearer surface, four pixels too far
+    assert np.array_equal(snap_edges(fat, picture), exact)
+    assert np.array_equal(snap_edges(exact, picture), exact)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from epipar_depth.consistency import DEPTH_TOLERANCE, Agreement
+from epipar_depth.consistency import LOOSE_TOLERANCE, Agreement
 from epipar_depth.sgm import Aggregated
 from epipar_scene.arrays import F32, F64
 
@@ -20,9 +20,10 @@ FEATURES = (
     "blocked_share",  # views that look through the point
     "zncc",  # of the winning plane
     "uniqueness",  # aggregated cost of the next best plane over the best, minus 1, at most 1
-    "disagreement",  # mean over the agreeing views, in tolerances
+    "disagreement",  # mean over the agreeing views, in tolerances, at most 1
+    "noise",  # median disagreement of the whole frame, in loose tolerances
 )
-COEFFICIENTS = (-2.0, 0.8, 2.0, -1.5, 1.5, 1.0, -0.6)
+COEFFICIENTS = (0.864, 0.647, 0.541, -0.757, -0.224, 1.519, 0.092, -0.729)
 
 
 def features(agreement: Agreement, matched: Aggregated) -> F32:
@@ -37,7 +38,8 @@ def features(agreement: Agreement, matched: Aggregated) -> F32:
             agreement.blocked / visible,
             np.clip(1 - matched.cost.astype(np.float32) / 127, 0, 1),
             np.clip(matched.uniqueness - 1, 0, 1),
-            np.minimum(agreement.disagreement / DEPTH_TOLERANCE, 1),
+            np.minimum(agreement.disagreement / agreement.tolerance, 1),
+            np.full_like(count, agreement.noise / LOOSE_TOLERANCE),
         ],
         axis=-1,
     ).astype(np.float32)

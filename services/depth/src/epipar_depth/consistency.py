@@ -15,7 +15,9 @@ from epipar_depth.jit import njit
 from epipar_scene.arrays import F32, F64
 from epipar_scene.cameras import world_to_camera
 
-DEPTH_TOLERANCE = 0.01  # relative depth that may be lost on the way there and back
+LOOSE_TOLERANCE = 0.03  # relative depth lost on the way there and back, at which noise is judged
+_TOLERANCE_RANGE = (0.009, 0.02)
+_NOISE_FACTOR = 4.5
 PIXEL_TOLERANCE = 1.5  # pixels that may be lost on the way there and back
 
 
@@ -28,6 +30,8 @@ class Agreement:
         visible: how many sources have the point inside their image.
         blocked: how many sources look through the point to something clearly farther.
         disagreement: mean relative difference of the agreeing depths; 1 where none agrees.
+        tolerance: relative difference up to which a source agreed.
+        noise: median disagreement of the frame where several sources agree loosely.
         fused: depth averaged (in inverse) over the agreeing sources and the view itself.
     """
 
@@ -36,6 +40,8 @@ class Agreement:
     blocked: F32
     disagreement: F32
     fused: F32
+    tolerance: float
+    noise: float
 
 
 @njit(fastmath=True, error_model="numpy", cache=True)
@@ -107,6 +113,9 @@ def check_agreement(
 ) -> Agreement:
     """Compare a depth map with those of its sources.
 
+    How much two right depths differ depends on the clip: on the poses most of all. The tolerance
+    is therefore a multiple of what the frame's own depths differ by, within bounds.
+
     Args:
         depth: (H, W) depth of the view; 0 = unknown, which agrees with nothing.
         intrinsics: (3, 3) pinhole matrix that all views share, pixel centres at +0.5.
@@ -118,5 +127,10 @@ def check_agreement(
     there = np.stack([world_to_camera(pose) @ cam_to_world for pose in source_poses])
     back = np.stack([to_view @ pose for pose in source_poses])
     flat = np.array([intrinsics[0, 0], intrinsics[1, 1], intrinsics[0, 2], intrinsics[1, 2]])
-    limits = np.array([DEPTH_TOLERANCE, PIXEL_TOLERANCE])
-    return Agreement(*_check(depth, flat, sources, there, back, limits))
+    loose = _check(depth, flat, sources, there, back, np.array([LOOSE_TOLERANCE, PIXEL_TOLERANCE]))
+    several = loose[0] >= 2
+    noise = float(np.median(loose[3][several])) if several.any() else LOOSE_TOLERANCE
+    tolerance = float(np.clip(_NOISE_FACTOR * noise, *_TOLERANCE_RANGE))
+    limits = np.array([tolerance, PIXEL_TOLERANCE])
+    found = _check(depth, flat, sources, there, back, limits)
+    return Agreement(*found, tolerance=tolerance, noise=noise)

@@ -19,15 +19,17 @@ from epipar_depth.consistency import Agreement, check_agreement
 from epipar_depth.edges import sharpen_edges
 from epipar_depth.reconstruction import Reconstruction
 from epipar_depth.sgm import Aggregated, Penalties, aggregate
-from epipar_depth.specks import close_specks, remove_islands
+from epipar_depth.support import add_supported, drop_small_patches
 from epipar_depth.sweep import PlaneRange, pack_neighbourhoods, plane_homographies, sweep_costs
 from epipar_depth.views import View, choose_view
 from epipar_depth.workfolder import WorkFolder
-from epipar_scene.arrays import F32, U8, U32
+from epipar_scene.arrays import F32, U8, U32, Bools
 from epipar_scene.cameras import world_to_camera
 from epipar_scene.writer import SceneWriter
 
 _CACHED_IMAGES = 24
+_MOST_BLOCKED_SHARE = 0.5  # views that look through a confirmed point, per view that agrees
+_MOST_BLOCKED = 2  # views that look through a point that only its neighbours confirm
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +82,19 @@ def fused_depth(root: Path, position: int, settings: DenseSettings) -> tuple[F32
         nothing = np.zeros(matched.cost.shape, np.float32)
         return nothing, nothing
     _, _, shown = _model(root).lens.undistortion()
-    keep = (agreement.count >= settings.min_agreeing_views) & shown
+    keep = confirmed(agreement, settings.min_agreeing_views) & shown
     confidence = probability(features(agreement, matched))
     zero = np.float32(0)
-    own = _matched_depth(root, position)
-    depth, confidence = np.where(keep, agreement.fused, zero), np.where(keep, confidence, zero)
-    return remove_islands(*close_specks(depth, confidence, np.where(shown, own, zero)))
+    return np.where(keep, agreement.fused, zero), np.where(keep, confidence, zero)
+
+
+def confirmed(agreement: Agreement, min_agreeing_views: int) -> Bools:
+    """Return the (H, W) pixels whose depth is kept."""
+    enough = agreement.count >= min_agreeing_views
+    mostly = agreement.blocked <= _MOST_BLOCKED_SHARE * agreement.count
+    keep = drop_small_patches(enough & mostly, agreement.fused)
+    candidates = (agreement.fused > 0) & (agreement.blocked <= _MOST_BLOCKED)
+    return add_supported(keep, candidates, agreement.fused)
 
 
 def agreement_of(

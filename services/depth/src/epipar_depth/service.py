@@ -50,9 +50,7 @@ class DepthService(pb_grpc.DepthServiceServicer):
     async def ListEngines(  # noqa: N802 (gRPC name)
         self,
         request: pb.ListEnginesRequest,
-        context: grpc.aio.ServicerContext[
-            pb.ListEnginesRequest, Awaitable[pb.ListEnginesResponse]
-        ],
+        context: grpc.aio.ServicerContext[pb.ListEnginesRequest, Awaitable[pb.ListEnginesResponse]],
     ) -> pb.ListEnginesResponse:
         """List the engines, the default first."""
         engines = await asyncio.to_thread(installed_engines)

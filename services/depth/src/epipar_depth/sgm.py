@@ -38,8 +38,8 @@ class Penalties:
         ValueError: not 0 < small < large <= 2000 (16-bit sums would overflow above).
     """
 
-    small: int = 10
-    large: int = 350
+    small: int = 8
+    large: int = 250
     edge_per_grey: float = 0.1
 
     def __post_init__(self) -> None:
