@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil  # type: ignore[import-untyped] # its stubs are not among the tools
+import psutil
 import pytest
 
 from epipar_depth.engine import (

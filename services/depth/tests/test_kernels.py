@@ -8,7 +8,6 @@ import pytest
 from numpy.typing import NDArray
 
 from epipar_depth.consistency import check_agreement
-from epipar_depth.edges import snap_edges
 from epipar_depth.sgm import Penalties, aggregate
 from epipar_depth.support import add_supported, drop_small_patches
 from epipar_depth.sweep import (
@@ -180,13 +179,3 @@ def test_a_patch_that_stands_alone_is_dropped_and_a_gap_in_a_surface_is_filled()
     assert whole[10:13, 10:13].all()
     assert not whole[20, 20]
     assert not whole[5:8, 50:53].any()
-
-
-def test_a_fat_depth_edge_moves_to_the_edge_of_the_colours() -> None:
-    picture = np.full((60, 80, 3), 40, np.uint8)
-    picture[:, 40:] = 200
-    exact = np.where(picture[:, :, 0] > 100, 1.0, 3.0).astype(np.float32)
-    fat = exact.copy()
-    fat[:, 36:40] = 1.0  # the nearer surface, four pixels too far
-    assert np.array_equal(snap_edges(fat, picture), exact)
-    assert np.array_equal(snap_edges(exact, picture), exact)

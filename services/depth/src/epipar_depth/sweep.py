@@ -24,7 +24,7 @@ from epipar_scene.arrays import F32, F64, U8, U32
 I16: TypeAlias = npt.NDArray[np.int16]
 I32: TypeAlias = npt.NDArray[np.int32]
 
-WINDOW_PX = 7  # side of the correlation window; the kernels below unroll it
+WINDOW_PX = 9  # side of the correlation window; the kernels below unroll it
 BEST_SOURCES = 3  # sources averaged at each pixel, the best ones: occlusion leaves some out
 NO_MATCH = 255  # cost of a pixel that no source sees at this depth
 
@@ -190,7 +190,7 @@ def _slide_products(total: I32, enter: I16, leave: I16, enter_grey: U8, leave_gr
 
 @njit(fastmath=True, error_model="numpy", cache=True)
 def _box_row(columns: I32, pairs: I32, out: F32) -> None:
-    """Sum seven neighbours of a row of column sums, whose border it repeats first."""
+    """Sum nine neighbours of a row of column sums, whose border it repeats first."""
     width = out.shape[0]
     first, last = columns[_HALF], columns[width + _HALF - 1]
     for x in range(_HALF):
@@ -199,8 +199,8 @@ def _box_row(columns: I32, pairs: I32, out: F32) -> None:
     for x in range(width + WINDOW_PX - 2):
         pairs[x] = columns[x] + columns[x + 1]
     for x in range(width):
-        six = pairs[x] + pairs[x + 2] + pairs[x + 4]
-        out[x] = np.float32(six + columns[x + 6])
+        eight = pairs[x] + pairs[x + 2] + pairs[x + 4] + pairs[x + 6]
+        out[x] = np.float32(eight + columns[x + 8])
 
 
 @njit(fastmath=True, error_model="numpy", cache=True)
