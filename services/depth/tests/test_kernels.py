@@ -137,7 +137,7 @@ def test_exact_depths_agree_and_wrong_ones_do_not() -> None:
     right = check_agreement(depths[0], camera.matrix(), poses[0], depths[1:], poses[1:])
     wrong = check_agreement(1.2 * depths[0], camera.matrix(), poses[0], depths[1:], poses[1:])
 
-    assert (right.count[right.visible == 3] >= 2).mean() > 0.85
+    assert (right.count[right.visible == 3] >= 2).mean() > 0.8
     assert np.abs(right.fused - depths[0])[right.count >= 2].max() < 0.02 * depths[0].max()
     assert (wrong.count >= 2).mean() < 0.01
     # What lies behind the true surface is not seen through; what lies before it is.

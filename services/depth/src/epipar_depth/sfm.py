@@ -115,8 +115,7 @@ def _run(pycolmap: Any, task: SfmTask, database: Path, progress: Progress) -> Sf
     turn = turn_residual([homography for _, homography in pairs if homography is not None], size)
     if not models:
         return SfmOutcome((), len(pairs), flat, turn, True, 0.0, 0.0)
-    best = models[0]
-    _free_principal_point(pycolmap, best)
+    best = _refine(pycolmap, models[0])
     angle, error = _median_angle_deg(best), float(best.compute_mean_reprojection_error())
     (camera,) = best.cameras.values()
     focal, radial = camera.params[0] / max(size), camera.params[3]
@@ -186,14 +185,26 @@ def _map(pycolmap: Any, task: SfmTask, database: Path, progress: Progress) -> li
     return sorted(found.values(), key=lambda model: -model.num_reg_images())
 
 
-def _free_principal_point(pycolmap: Any, model: Any) -> None:
-    """Adjust everything once more with the principal point free; keep it only if it stays near."""
-    if model.num_reg_images() < _LEAST_FRAMES_FOR_CENTRE:
-        return
+def _refine(pycolmap: Any, model: Any) -> Any:
+    """Adjust all once more, robustly, the principal point too where frames are enough.
+
+    Returns:
+        The adjusted model; with the principal point in the middle if it would stray too far.
+    """
     (camera,) = model.cameras.values()
     before = pycolmap.Reconstruction(model)
+    free_centre = model.num_reg_images() >= _LEAST_FRAMES_FOR_CENTRE
+    _adjust(pycolmap, model, free_centre=free_centre)
+    shift = np.hypot(camera.params[1] - camera.width / 2, camera.params[2] - camera.height / 2)
+    if shift > _MOST_CENTRE_SHIFT * max(camera.width, camera.height):
+        _adjust(pycolmap, before, free_centre=False)
+        return before
+    return model
+
+
+def _adjust(pycolmap: Any, model: Any, *, free_centre: bool) -> None:
     options = pycolmap.BundleAdjustmentOptions()
-    options.refine_principal_point = True
+    options.refine_principal_point = free_centre
     options.print_summary = False
     options.ceres.loss_function_type = pycolmap.LossFunctionType.SOFT_L1
     options.ceres.loss_function_scale = 1.0
@@ -205,11 +216,6 @@ def _free_principal_point(pycolmap: Any, model: Any) -> None:
         pycolmap.ObservationManager(model).filter_all_points3D(
             _FINAL_REPROJECTION_PX, _FINAL_ANGLE_DEG
         )
-    shift = np.hypot(camera.params[1] - camera.width / 2, camera.params[2] - camera.height / 2)
-    if shift > _MOST_CENTRE_SHIFT * max(camera.width, camera.height):
-        options.refine_principal_point = False
-        model.__init__(before)
-        pycolmap.bundle_adjustment(model, options)
 
 
 def _reconstruction(model: Any) -> Reconstruction:
