@@ -54,7 +54,7 @@ demo: $(STAMP)  ## reconstruct and export the sample clip, and say how exact it 
 bench: bench-depth bench-export  ## all benchmarks; their tables land in benchmarks/
 
 bench-depth: $(STAMP)  ## depth: accuracy and CPU-seconds beside OpenCV SGBM
-	$(BIN)/python -m benchmarks.depth
+	$(BIN)/python -m benchmarks.depth --write
 
 bench-export: $(STAMP)  ## export: bytes, time, memory, evenness beside py3dtiles, gltfpack, DracoPy, trimesh, LAZ
 	$(BIN)/python -m benchmarks.export.bench --write
