@@ -5,10 +5,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Tests run in so many processes; files stay together, since many share a fixture worth minutes.
+TEST_WORKERS ?= 2
 PACKAGES := libs/api libs/scene libs/kit libs/client services/depth services/export
 # OpenMP and friends would oversubscribe the cores: work is parallel across frames.
 export OMP_NUM_THREADS ?= 1
-.PHONY: help install gen check protos lint types layers test test-slow demo bench bench-depth bench-export sample clean
+.PHONY: help install gen check protos lint types layers test demo bench bench-depth bench-export sample clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -46,7 +48,7 @@ layers: $(STAMP)  ## who may import whom
 	$(BIN)/lint-imports
 
 test: $(STAMP)  ## all tests that need no GPU and no cluster
-	$(BIN)/pytest -m "not gpu and not cluster"
+	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile -m "not gpu and not cluster"
 
 demo: $(STAMP)  ## reconstruct and export the sample clip, and say how exact it was
 	$(BIN)/epipar demo

@@ -145,7 +145,7 @@ async def test_leaving_the_loop_cancels_the_call(client: EpiparClient, suite: Su
     async with client.reconstruct("forever", "scenes/a") as call:
         async for _ in call:
             break
-    await asyncio.wait_for(suite.depth.cancelled.wait(), 30)
+    assert await asyncio.wait_for(suite.depth.cancelled.wait(), 30)
 
 
 async def test_cancelling_the_task_cancels_the_call(client: EpiparClient, suite: Suite) -> None:

@@ -70,8 +70,9 @@ def test_a_mistyped_variable_stops_the_start_and_the_right_one_is_named(
 
 
 def test_other_services_variables_are_not_ours(environment: pytest.MonkeyPatch) -> None:
+    before = load_settings(ExportSettings)
     environment.setenv("EPIPAR_DEPTH_ANYTHING", "1")
-    load_settings(ExportSettings)
+    assert load_settings(ExportSettings) == before
 
 
 def test_a_missing_store_is_named(environment: pytest.MonkeyPatch) -> None:
