@@ -48,7 +48,7 @@ def _cloud_picture(scene: Path, frame: Frame) -> U8:
     cloud = read_cloud(scene / "exports/default/scene_full.glb")
     centre = np.median(cloud.positions, axis=0).astype(np.float64)
     eye = frame.cam_to_world[:3, 3]
-    away = np.linalg.norm(centre - eye)
+    away = float(np.linalg.norm(centre - eye))
     right, up = frame.cam_to_world[:3, 0], np.array([0.0, -1.0, 0.0])
     pose = look_at(eye - 0.45 * away * right + 0.3 * away * up, centre)
     width, height = CLOUD
