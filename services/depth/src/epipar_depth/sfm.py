@@ -27,6 +27,7 @@ from epipar_scene.cameras import Intrinsics
 
 Progress = Callable[[str, int, int], None]
 
+STAGES = ("features", "matching", "mapping")
 _FEATURES = 2048
 _OVERLAP = 10  # neighbours in time that are matched, and as many at doubling distances
 _LEAST_FRAMES_FOR_CENTRE = 20  # below, the principal point stays in the middle
@@ -99,8 +100,9 @@ def run_sfm(task: SfmTask, progress: Progress) -> SfmOutcome:
     shutil.rmtree(task.scratch, ignore_errors=True)
     task.scratch.mkdir(parents=True)
     database = task.scratch / "features.db"
-    with _watched(task.scratch / LOG_NAME, progress, task.count):
-        return _run(pycolmap, task, database, progress)
+    forward = _Forward(progress)
+    with _watched(task.scratch / LOG_NAME, forward, task.count):
+        return _run(pycolmap, task, database, forward)
 
 
 def _run(pycolmap: Any, task: SfmTask, database: Path, progress: Progress) -> SfmOutcome:
@@ -305,6 +307,21 @@ def turn_residual(homographies: list[F64], size: tuple[int, int]) -> float:
         spread = np.log(singular[:, 0] / np.maximum(singular[:, 2], 1e-12))
         least = min(least, float(np.percentile(spread, 90)))
     return float(least)
+
+
+class _Forward:
+    """Passes progress on and drops what comes of a stage already left: the log is read late."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._lock = threading.Lock()
+        self._at = 0
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        with self._lock:
+            if STAGES.index(stage) >= self._at:
+                self._at = STAGES.index(stage)
+                self._progress(stage, done, total)
 
 
 @contextmanager
