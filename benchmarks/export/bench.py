@@ -20,7 +20,7 @@ from scipy.spatial import cKDTree
 from benchmarks.export.contenders import CACHE, CONTENDERS, cloud_of
 from epipar_scene.arrays import F32, F64
 
-LIMIT_S = 240
+LIMIT_S = 180
 README = Path(__file__).with_name("README.md")
 MARK = "<!-- results: everything below is written by bench.py --write -->"
 LABELS = {
