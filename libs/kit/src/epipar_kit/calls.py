@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
@@ -37,9 +38,9 @@ class Call:
 class GuardInterceptor(grpc.aio.ServerInterceptor):
     """Base of our interceptors: a subclass says what stands around a call."""
 
+    @abstractmethod
     def around(self, call: Call) -> AbstractAsyncContextManager[None]:
         """Return the context manager that a call runs in."""
-        raise NotImplementedError
 
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
