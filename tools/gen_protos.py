@@ -1,4 +1,7 @@
-"""Regenerate the Python stubs in libs/api/src from protos/; ``--check`` only says what differs."""
+"""Regenerate the stubs from protos/, Python and TypeScript; ``--check`` only says what differs.
+
+The TypeScript generator comes from the viewer's node_modules and needs Node on PATH.
+"""
 
 from __future__ import annotations
 
@@ -11,38 +14,63 @@ import tempfile
 from importlib.resources import files
 from pathlib import Path
 
+import google.rpc
 from grpc_tools import protoc
 
 ROOT = Path(__file__).resolve().parent.parent
 PROTOS = ROOT / "protos"
 STUBS = ROOT / "libs/api/src"
+VIEWER = ROOT / "gateway/viewer"
+VIEWER_STUBS = VIEWER / "src/gen"
+SUFFIXES = frozenset({".py", ".pyi", ".typed", ".ts"})
+ERROR_DETAILS = "google/rpc/error_details.proto"
 
 
-def generate(out: Path) -> None:
-    """Run protoc over every .proto file into `out`.
+def sources() -> list[str]:
+    """Return every .proto file, relative to protos/."""
+    return sorted(str(path.relative_to(PROTOS)) for path in PROTOS.rglob("*.proto"))
+
+
+def run_protoc(*arguments: str) -> None:
+    """Run protoc.
 
     Raises:
-        SystemExit: protoc refused a file; it has said why.
+        SystemExit: it refused a file; it has said why.
     """
-    # protoc looks for its plugins (mypy-protobuf) on PATH; they sit beside this interpreter.
-    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    sources = sorted(str(path.relative_to(PROTOS)) for path in PROTOS.rglob("*.proto"))
-    status = protoc.main(
-        [
-            "protoc",
-            f"--proto_path={PROTOS}",
-            f"--proto_path={files('grpc_tools') / '_proto'}",
-            f"--python_out={out}",
-            f"--grpc_python_out={out}",
-            f"--mypy_out=quiet:{out}",
-            f"--mypy_grpc_out=quiet,only_async:{out}",
-            *sources,
-        ]
-    )
+    status = protoc.main(["protoc", f"--proto_path={PROTOS}", *arguments])
     if status:
         raise SystemExit(int(status))
-    for package in {(out / source).parent for source in sources}:
+
+
+def generate_python(out: Path) -> None:
+    """Write the Python stubs of every .proto file into `out`."""
+    run_protoc(
+        f"--proto_path={files('grpc_tools') / '_proto'}",
+        f"--python_out={out}",
+        f"--grpc_python_out={out}",
+        f"--mypy_out=quiet:{out}",
+        f"--mypy_grpc_out=quiet,only_async:{out}",
+        *sources(),
+    )
+    for package in {(out / source).parent for source in sources()}:
         (package / "py.typed").touch()
+
+
+def generate_typescript(out: Path) -> None:
+    """Write the TypeScript stubs of every .proto file, and of gRPC's error details, into `out`."""
+    plugin = VIEWER / "node_modules/.bin/protoc-gen-es"
+    if not plugin.exists():
+        raise SystemExit(f"{plugin} does not exist; run `make install`")
+    googleapis = Path(google.rpc.__path__[0]).parent.parent
+    run_protoc(
+        f"--proto_path={files('grpc_tools') / '_proto'}",
+        f"--proto_path={googleapis}",
+        f"--plugin=protoc-gen-es={plugin}",
+        f"--es_out={out}",
+        "--es_opt=target=ts",
+        *sources(),
+        ERROR_DETAILS,
+    )
 
 
 def differences(fresh: Path, committed: Path) -> list[str]:
@@ -51,7 +79,7 @@ def differences(fresh: Path, committed: Path) -> list[str]:
         str(path.relative_to(root))
         for root in (fresh, committed)
         for path in root.rglob("*")
-        if path.is_file() and path.suffix in {".py", ".pyi", ".typed"}
+        if path.is_file() and path.suffix in SUFFIXES
     }
     return [
         name
@@ -66,18 +94,24 @@ def main() -> int:
     """Generate, or check; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="change nothing; fail on a difference")
-    with tempfile.TemporaryDirectory() as folder:
-        fresh = Path(folder)
-        check = parser.parse_args().check
-        generate(fresh)
-        if check:
-            stale = differences(fresh, STUBS)
-            for name in stale:
-                print(f"stale: libs/api/src/{name}; run `make gen` and commit")
-            return 1 if stale else 0
-        shutil.rmtree(STUBS / "epipar", ignore_errors=True)
-        shutil.copytree(fresh / "epipar", STUBS / "epipar")
-    return 0
+    check = parser.parse_args().check
+    # protoc looks for its plugins (mypy-protobuf) and for Node on PATH; they sit beside Python.
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    stale = 0
+    for make, committed in ((generate_python, STUBS), (generate_typescript, VIEWER_STUBS)):
+        with tempfile.TemporaryDirectory() as folder:
+            fresh = Path(folder)
+            make(fresh)
+            if check:
+                names = differences(fresh, committed)
+                stale += len(names)
+                for name in names:
+                    print(f"stale: {committed.relative_to(ROOT) / name}; run `make gen`, commit")
+                continue
+            for package in fresh.iterdir():
+                shutil.rmtree(committed / package.name, ignore_errors=True)
+                shutil.copytree(package, committed / package.name)
+    return 1 if stale else 0
 
 
 if __name__ == "__main__":

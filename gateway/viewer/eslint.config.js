@@ -1,0 +1,19 @@
+import { defineConfig } from 'eslint/config';
+import js from '@eslint/js';
+import ts from 'typescript-eslint';
+
+export default defineConfig(
+  { ignores: ['dist', 'src/gen', 'node_modules'] },
+  js.configs.recommended,
+  ...ts.configs.strictTypeChecked,
+  {
+    languageOptions: { parserOptions: { projectService: true } },
+    rules: {
+      '@typescript-eslint/restrict-template-expressions': [
+        'error',
+        { allowNumber: true, allowBoolean: true },
+      ],
+    },
+  },
+  { files: ['*.js', 'tests/**/*.mjs'], extends: [ts.configs.disableTypeChecked] },
+);
