@@ -2,7 +2,7 @@
 import { EpiparViewer } from './element/epipar_viewer';
 
 export { EpiparViewer };
-export type { CameraDetail, ViewerErrorDetail } from './element/epipar_viewer';
+export type { CameraDetail, ViewerErrorDetail, ViewState } from './element/epipar_viewer';
 export type { ViewerErrorReason } from './core/errors';
 export type { ViewerStats } from './core/stats';
 export { CONFIDENCE_LEGEND } from './core/confidence';

@@ -1,5 +1,6 @@
 /** `<epipar-viewer>`: a custom element that streams a scene of points from a tileset or a GLB. */
 import type { ViewerError } from '../core/errors';
+import type { Vec3 } from '../core/math';
 import type { ViewerStats } from '../core/stats';
 import type { ColorMode } from '../three/backend';
 import {
@@ -24,6 +25,11 @@ export interface ViewerErrorDetail {
 export interface CameraDetail {
   readonly index: number;
   readonly name: string;
+}
+
+export interface ViewState {
+  readonly position: Vec3;
+  readonly target: Vec3;
 }
 
 /** Pixels that a click may move and still be a click. */
@@ -128,6 +134,18 @@ export class EpiparViewer extends HTMLElement {
     this.toggleAttribute('autorotate', value);
   }
 
+  /** Where the camera stands and what it turns about, scene coordinates (y up). */
+  get viewState(): ViewState {
+    const pose = this.stage?.pose;
+    return { position: [...(pose?.eye ?? ZERO)], target: [...(pose?.target ?? ZERO)] };
+  }
+  /** Takes effect at once and fires nothing. */
+  set viewState(value: ViewState) {
+    const { position, target } = value;
+    if (![...position, ...target].every(Number.isFinite)) return;
+    this.stage?.standAt({ eye: position, target });
+  }
+
   get stats(): ViewerStats {
     return this.stage?.stats ?? this.lastStats ?? NOTHING;
   }
@@ -173,6 +191,7 @@ export class EpiparViewer extends HTMLElement {
       onFirstPixels: (stats) => { this.parts.message.textContent = ''; this.tell('epipar-first-pixels', stats); },
       onSettled: (stats) => { this.onSettled(stats); },
       onError: (url, error, fatal) => { this.onError(url, error, fatal); },
+      onView: ({ eye, target }) => { this.tell('epipar-view', { position: eye, target }); },
       onCameraPicked: (index, name) => { this.onCameraPicked({ index, name }); },
     }); // prettier-ignore
     this.stage = stage;
@@ -282,6 +301,7 @@ export class EpiparViewer extends HTMLElement {
   }
 }
 
+const ZERO: Vec3 = [0, 0, 0];
 const NOTHING: ViewerStats = {
   pointsDrawn: 0, pointsResident: 0, nodesDrawn: 0, nodesLoading: 0, bytesFetched: 0, frameMs: 0,
   firstPixelsMs: 0, frames: 0, renderer: 'webgl2', note: '',

@@ -36,6 +36,8 @@ export interface StageEvents {
   onSettled(stats: ViewerStats): void;
   onError(url: string, error: ViewerError, isFatal: boolean): void;
   onCameraPicked(index: number, name: string): void;
+  /** The camera has moved, by hand or by a flight; at most once a frame. */
+  onView(pose: Pose): void;
 }
 
 export type BackendFactory = (
@@ -50,7 +52,7 @@ const FIELD_OF_VIEW = 55;
 const PROGRESS_MS = 100;
 const EVERYWHERE: View = { frustum: new Float64Array(24), eye: [0, 0, 0], pixelsPerRadian: 1, near: 1 }; // prettier-ignore
 /** Spacing of a leaf in median distances of neighbours: a leaf's points have no least distance. */
-const LEAF_SPACING = 1.3;
+const LEAF_SPACING = 2;
 
 export class Stage {
   readonly camera = new PerspectiveCamera(FIELD_OF_VIEW, 1, 0.1, 100);
@@ -71,6 +73,10 @@ export class Stage {
   private lastProgress = 0;
   private hasSettled = true;
   private hasView = false;
+  /** Whether a page has set the pose, which opening a scene then leaves alone. */
+  private hasOwnPose = false;
+  private lastPose = '';
+  private lastBulk: Box | undefined;
   private settledWaiters: ((stats: ViewerStats) => void)[] = [];
   private counts = { pointsDrawn: 0, nodesDrawn: 0, frameMs: 0, firstPixelsMs: 0, frames: 0 };
 
@@ -151,6 +157,20 @@ export class Stage {
     const camera = this.cameras[this.markedCamera]!;
     this.goTo(poseFromCamera(camera, this.bulk));
     return camera;
+  }
+
+  get pose(): Pose {
+    return {
+      eye: this.camera.position.toArray(),
+      target: this.controls.target.toArray(),
+    };
+  }
+
+  /** Stand at a pose at once; nothing is reported. */
+  standAt(pose: Pose): void {
+    this.hasOwnPose = true;
+    this.controls.goTo(pose, true);
+    this.lastPose = poseKey(this.pose);
   }
 
   get currentCamera(): number {
@@ -240,7 +260,7 @@ export class Stage {
     const points = await this.decoded(url, signal);
     await this.camerasReady;
     if (signal.aborted || this.backend === undefined) return;
-    this.single = this.backend.upload(points, IDENTITY, points.spacing);
+    this.single = this.backend.upload(points, IDENTITY, points.spacing * LEAF_SPACING);
     this.takeBulk(points.bulk);
   }
 
@@ -263,7 +283,8 @@ export class Stage {
     if (node.parent === undefined || this.bulk === undefined) await this.camerasReady;
     signal.throwIfAborted();
     if (this.backend === undefined) throw new ViewerError('NO_GPU', 'nothing to draw with');
-    const spacing = node.error > 0 ? node.error : points.spacing * LEAF_SPACING;
+    const most = node.parent?.error ?? Infinity;
+    const spacing = node.error > 0 ? node.error : Math.min(points.spacing * LEAF_SPACING, most);
     const tile = this.backend.upload(points, node.transform, spacing);
     if (this.bulk === undefined) this.takeBulk(boxMoved(node.transform, points.bulk));
     return tile;
@@ -284,7 +305,11 @@ export class Stage {
     this.bulk = bulk;
     this.controls.limit(boxRadius(bulk));
     this.backend?.setCameras(this.cameras, boxRadius(bulk) * 0.06);
-    this.resetView(true);
+    // Another version of the same scene is seen from where the last one was.
+    const isKnown = this.lastBulk !== undefined && areAlike(bulk, this.lastBulk);
+    if (!isKnown && !this.hasOwnPose) this.resetView(true);
+    this.lastBulk = bulk;
+    this.lastPose = poseKey(this.pose);
     this.hasView = true;
     this.invalidate();
   }
@@ -298,6 +323,7 @@ export class Stage {
     if (backend === undefined) return;
     const begin = performance.now();
     const needsMore = this.controls.update(now);
+    this.reportView();
     const tiles = this.choose();
     backend.render({
       camera: this.camera,
@@ -358,6 +384,14 @@ export class Stage {
     camera.updateMatrixWorld();
   }
 
+  private reportView(): void {
+    const { pose } = this;
+    const key = poseKey(pose);
+    if (!this.hasView || key === this.lastPose) return;
+    this.lastPose = key;
+    this.events.onView(pose);
+  }
+
   private report(hasPoints: boolean): void {
     const now = performance.now();
     if (hasPoints && this.counts.firstPixelsMs === 0) {
@@ -387,4 +421,16 @@ export class Stage {
   private restore(): void {
     this.invalidate();
   }
+}
+
+function poseKey({ eye, target }: Pose): string {
+  return [...eye, ...target].map((value) => value.toPrecision(7)).join();
+}
+
+/** Tell whether two boxes are nearly one, as those of a scene before and after completion. */
+function areAlike(a: Box, b: Box): boolean {
+  const [from, to] = [boxCenter(a), boxCenter(b)];
+  const apart = Math.hypot(from[0] - to[0], from[1] - to[1], from[2] - to[2]);
+  const ratio = boxRadius(a) / boxRadius(b);
+  return apart < boxRadius(b) * 0.2 && ratio > 0.8 && ratio < 1.25;
 }

@@ -195,7 +195,8 @@ export class WebGlBackend implements Backend {
     const { children } = this.scene;
     children.length = 0;
     const material = this.pointMaterial(frame.style.colorMode === 'confidence');
-    for (const tile of frame.tiles as readonly WebGlTile[]) {
+    for (const tile of frame.tiles) {
+      if (!(tile instanceof WebGlTile)) continue;
       tile.object.material = material;
       children.push(tile.object);
     }

@@ -67,8 +67,10 @@ export const MOST_POINTS = 60_000_000;
 export function readGlb(buffer: ArrayBuffer): PointGlb {
   const { json, binary } = chunks(buffer);
   const required = list(json.extensionsRequired ?? [], 'extensionsRequired');
-  const unknown = required.find((name) => !KNOWN_EXTENSIONS.has(String(name)));
-  if (unknown !== undefined) throw unsupported(`needs the extension ${String(unknown)}`);
+  for (const [i, value] of required.entries()) {
+    const name = word(value, `extensionsRequired[${i}]`);
+    if (!KNOWN_EXTENSIONS.has(name)) throw unsupported(`needs the extension ${name}`);
+  }
 
   const node = onlyNode(json);
   const meshes = list(json.meshes, 'meshes');
@@ -151,7 +153,7 @@ function accessor(value: unknown, index: number, views: number): Accessor {
     byteOffset: whole(json.byteOffset ?? 0, `${path}.byteOffset`, 2 ** 32),
     componentType: whole(json.componentType, `${path}.componentType`, 5126),
     count: whole(json.count, `${path}.count`, MOST_POINTS),
-    type: String(json.type),
+    type: word(json.type, `${path}.type`),
     normalized: json.normalized === true,
   };
 }
@@ -176,8 +178,8 @@ function bufferView(json: Json, path: string, size: number): BufferView {
     byteLength: whole(coded.byteLength, `${path}.byteLength`, 2 ** 32),
     byteStride: whole(coded.byteStride, `${path}.byteStride`, 256),
     count: whole(coded.count, `${path}.count`, MOST_POINTS),
-    mode: String(coded.mode),
-    filter: String(coded.filter ?? 'NONE'),
+    mode: word(coded.mode, `${path}.mode`),
+    filter: word(coded.filter ?? 'NONE', `${path}.filter`),
   };
   inside(meshopt, size, path);
   return { ...range, meshopt };
@@ -203,6 +205,12 @@ function numbers(value: unknown, count: number, path: string): number[] {
   if (!Array.isArray(value) || value.length !== count || !value.every(Number.isFinite))
     throw bad(`${path} is not ${count} finite numbers`);
   return value as number[];
+}
+
+function word(value: unknown, path: string): string {
+  if (typeof value !== 'string')
+    throw bad(`${path} is ${JSON.stringify(value)}; it must be a word`);
+  return value;
 }
 
 function whole(value: unknown, path: string, most: number): number {
