@@ -50,9 +50,11 @@ export type BackendFactory = (
 const TARGET_ERROR = 1.4;
 const FIELD_OF_VIEW = 55;
 const PROGRESS_MS = 100;
+/** Tiles that come within this time are shown together. */
+const TOGETHER_MS = 120;
 const EVERYWHERE: View = { frustum: new Float64Array(24), eye: [0, 0, 0], pixelsPerRadian: 1, near: 1 }; // prettier-ignore
-/** Spacing of a leaf in median distances of neighbours: a leaf's points have no least distance. */
-const LEAF_SPACING = 2;
+/** Factor on the spacing of points that keep no least distance, as in leaves: they leave larger holes. */
+const LEAF_SPACING = 1.2;
 
 export class Stage {
   readonly camera = new PerspectiveCamera(FIELD_OF_VIEW, 1, 0.1, 100);
@@ -69,6 +71,7 @@ export class Stage {
   private markedCamera = -1;
   private opening = new AbortController();
   private frameRequest = 0;
+  private soon: ReturnType<typeof setTimeout> | undefined;
   private openedAt = 0;
   private lastProgress = 0;
   private hasSettled = true;
@@ -220,8 +223,18 @@ export class Stage {
     });
   }
 
+  /** Ask for a frame because of a tile: several that come together share one. */
+  private invalidateSoon(): void {
+    if (this.counts.firstPixelsMs === 0) this.invalidate();
+    this.soon ??= setTimeout(() => {
+      this.soon = undefined;
+      this.invalidate();
+    }, TOGETHER_MS);
+  }
+
   dispose(): void {
     this.close();
+    clearTimeout(this.soon);
     cancelAnimationFrame(this.frameRequest);
     this.controls.dispose();
     this.pool.dispose();
@@ -249,7 +262,7 @@ export class Stage {
       content: (node: OctreeNode<GpuTile>, at: string, by: AbortSignal) => this.tile(node, at, by),
     };
     const stream = new TileStream<GpuTile>(source, {
-      onChange: () => { this.invalidate(); }, // prettier-ignore
+      onChange: () => { this.invalidateSoon(); }, // prettier-ignore
       onTileError: (at, error) => { this.events.onError(at, error, false); }, // prettier-ignore
     });
     await stream.open(url, signal);
