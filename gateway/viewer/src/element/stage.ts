@@ -48,6 +48,8 @@ export type BackendFactory = (
 
 /** Pixels between neighbouring points below which finer tiles are not worth their points. */
 const TARGET_ERROR = 1.4;
+/** Length of a camera's frustum in radii of the bulk. */
+const FRUSTUM_SIZE = 0.03;
 const FIELD_OF_VIEW = 55;
 const PROGRESS_MS = 100;
 /** Tiles that come within this time are shown together. */
@@ -317,7 +319,7 @@ export class Stage {
   private takeBulk(bulk: Box): void {
     this.bulk = bulk;
     this.controls.limit(boxRadius(bulk));
-    this.backend?.setCameras(this.cameras, boxRadius(bulk) * 0.06);
+    this.backend?.setCameras(this.cameras, boxRadius(bulk) * FRUSTUM_SIZE);
     // Another version of the same scene is seen from where the last one was.
     const isKnown = this.lastBulk !== undefined && areAlike(bulk, this.lastBulk);
     if (!isKnown && !this.hasOwnPose) this.resetView(true);
