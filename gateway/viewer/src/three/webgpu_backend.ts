@@ -144,7 +144,7 @@ export class WebGpuBackend implements Backend {
     this.heat.dispose();
     this.lines.geometry.dispose();
     this.lines.material.dispose();
-    this.renderer.dispose();
+    void this.renderer.dispose();
   }
 
   /** Corners of a square of the right size in pixels around each point; colour from the point. */
