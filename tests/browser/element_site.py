@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright
 
 from epipar_export.exporter import export_cloud
 from epipar_export.options import ExportOptions
@@ -182,16 +182,10 @@ def chromium_path() -> str:
     return path
 
 
-@contextlib.contextmanager
-def chromium(*more_flags: str) -> Iterator[Browser]:
-    """Run Chromium."""
+def launch(playwright: Playwright, *more_flags: str) -> Browser:
+    """Start a Chromium, or skip."""
     path = chromium_path()
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=[*FLAGS, *more_flags])
-        try:
-            yield browser
-        finally:
-            browser.close()
+    return playwright.chromium.launch(executable_path=path, args=[*FLAGS, *more_flags])
 
 
 @dataclass(slots=True)

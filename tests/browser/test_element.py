@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Playwright, sync_playwright
 
 from epipar_scene.arrays import U8
 from tests.browser.element_site import (
@@ -19,9 +18,9 @@ from tests.browser.element_site import (
     ElementPage,
     Site,
     build,
-    chromium,
     chromium_path,
     export_card,
+    launch,
 )
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -53,10 +52,18 @@ def site(folders: dict[str, Path]) -> Iterator[Site]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One Chromium for the module."""
-    with chromium() as running:
+def playwright() -> Iterator[Playwright]:
+    """What drives browsers; a thread can have one."""
+    with sync_playwright() as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    """One Chromium for the module."""
+    running = launch(playwright)
+    yield running
+    running.close()
 
 
 @pytest.fixture
@@ -308,16 +315,18 @@ def test_an_element_taken_out_of_the_page_gives_its_gpu_and_workers_back(opened:
     assert view.settle()["pointsDrawn"] > 0
 
 
-def test_webgpu_draws_the_card_or_says_why_not(site: Site, folders: dict[str, Path]) -> None:
-    shutil.copy(folders["/card/"] / "scene_preview.glb", folders["/card/"] / "few.glb")
-    with chromium(*WEBGPU_FLAGS) as browser:
-        view = ElementPage.open(browser, site, 'src="/card/few.glb" renderer="webgpu" edl="0"')
-        stats = view.settle()
-        view.look(*BEFORE)
-        if stats["renderer"] != "webgpu":
-            assert stats["note"].startswith("WebGL2 draws instead of WebGPU")
-        assert np.abs(quarters(view.picture()).astype(int) - PATCHES).max() <= 2
-        assert view.errors == []
+def test_webgpu_draws_the_card_or_says_why_not(playwright: Playwright, site: Site) -> None:
+    browser = launch(playwright, *WEBGPU_FLAGS)
+    view = ElementPage.open(
+        browser, site, 'src="/card/scene_preview.glb" renderer="webgpu" edl="0"'
+    )
+    stats = view.settle()
+    view.look(*BEFORE)
+    if stats["renderer"] != "webgpu":
+        assert stats["note"].startswith("WebGL2 draws instead of WebGPU")
+    assert np.abs(quarters(view.picture()).astype(int) - PATCHES).max() <= 2
+    assert view.errors == []
+    browser.close()
 
 
 def test_without_webgpu_the_element_falls_back_and_notes_it(opened: Any) -> None:

@@ -44,7 +44,7 @@ void main() {
     ivec2 there = clamp(at + side, ivec2(0), last);
     float behind = max(0.0, own - logDepth(there));
     sum += min(behind, MOST);
-    nearer[i] = behind > HOLE;
+    nearer[i] = behind > HOLE && texelFetch(depths, there, 0).r < 1.0;
     if (nearer[i]) around += texelFetch(picture, there, 0);
   }
   // A pixel that looks through a crack between points takes the colour of what surrounds it.
