@@ -7,7 +7,8 @@ from typing import Self
 
 from aiohttp import web
 
-from epipar_kit.settings import SettingsError
+from epipar_gateway.hosts import LOOPBACK_ONLY
+from epipar_kit.settings import SettingsError, is_loopback
 
 _READ_BUFFER_BYTES = 256 * 1024
 _KEEPALIVE_S = 75.0  # longer than a proxy keeps an idle connection, so that it never races
@@ -26,6 +27,7 @@ class HttpServer:
     def __init__(
         self, app: web.Application, host: str, port: int, *, grace_s: float = 10.0
     ) -> None:
+        app[LOOPBACK_ONLY] = is_loopback(host)
         self._host = host
         self._port = port
         self._runner = web.AppRunner(

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from epipar_gateway.files.guard import Guard
 from epipar_gateway.files.routes import FileRoutes
+from epipar_gateway.hosts import known_hosts
 from epipar_gateway.http_errors import errors_as_json
 from epipar_gateway.uploads.book import UploadBook
 from epipar_gateway.uploads.desk import UploadDesk
@@ -68,7 +69,9 @@ def make_files_app(
 
 def _bare_app(limits: WebLimits | None) -> web.Application:
     limits = limits if limits is not None else WebLimits()
-    app = web.Application(middlewares=[errors_as_json], client_max_size=limits.max_small_body_bytes)
+    app = web.Application(
+        middlewares=[errors_as_json, known_hosts], client_max_size=limits.max_small_body_bytes
+    )
     app.router.add_get("/healthz", _healthy)
     return app
 

@@ -9,6 +9,8 @@ from epipar_envoy.typed import Config, seconds, typed
 from epipar_kit.settings import is_loopback
 
 _LOOPBACK_NAMES = ["localhost", "127.0.0.1", "[::1]"]
+# A gateway on loopback answers to loopback's names alone.
+_AS_UPSTREAM = {"auto_host_rewrite": True, "append_x_forwarded_host": True}
 _BACK_OFF = {"base_interval": "0.1s", "max_interval": "2s"}
 # What never reached the service may always be repeated; what may have reached it only where
 # doing it twice does no harm.
@@ -59,6 +61,7 @@ def _routes(settings: EnvoySettings) -> list[Config]:
             "match": {"prefix": "/uploads"},
             "route": {
                 "cluster": WEB,
+                **_AS_UPSTREAM,
                 "timeout": "0s",
                 "idle_timeout": seconds(settings.upload_idle_s),
             },
@@ -71,6 +74,7 @@ def _routes(settings: EnvoySettings) -> list[Config]:
             "match": {"prefix": "/"},
             "route": {
                 "cluster": WEB,
+                **_AS_UPSTREAM,
                 "timeout": "0s",
                 "idle_timeout": seconds(settings.stream_idle_s),
                 "retry_policy": _retries(_UNBEGUN),
