@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from epipar_gateway.database import checked_database_url
 from epipar_gateway.retry import RetryPolicy
-from epipar_kit.settings import ServerSettings
+from epipar_kit.settings import ServerSettings, is_loopback
 
 _HOUR_S = 3600.0
 
@@ -124,6 +125,16 @@ class GatewaySettings(ServerSettings):
     def _check_database_url(cls, value: str) -> str:
         checked_database_url(value)
         return value
+
+    @model_validator(mode="after")
+    def _check_http_is_not_open(self) -> Self:
+        if not is_loopback(self.http_host) and not self.allow_insecure_bind:
+            raise ValueError(
+                f"{self.variable('http_host')} is {self.http_host!r}: HTTP has no TLS here, so "
+                f"anybody who reaches it may upload; set {self.variable('allow_insecure_bind')}"
+                "=true if only Envoy does"
+            )
+        return self
 
     @property
     def refused_engines(self) -> frozenset[str]:
