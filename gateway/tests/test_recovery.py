@@ -74,7 +74,9 @@ class Gateway:
         """Add to what was seen, from its last event on, until a condition or the end."""
         async with self.jobs() as stub:
             after = seen[-1].sequence if seen else 0
-            async for event in stub.WatchJob(pb.WatchJobRequest(name=job.name, after_sequence=after)):
+            async for event in stub.WatchJob(
+                pb.WatchJobRequest(name=job.name, after_sequence=after)
+            ):
                 if event.WhichOneof("event") == "heartbeat":
                     continue
                 seen.append(event)
@@ -133,10 +135,8 @@ async def test_a_gateway_killed_again_and_again_still_ends_the_job(
     fake.script["Export"].append(hang)
     job = await gateway.begin(upload=put_upload(store))
     seen: list[pb.WatchJobResponse] = []
-    for _ in range(3):
-        await gateway.watch(job, seen, is_progress)
-        while not seen[-1].WhichOneof("event") == "progress" or fake.running.total() == 0:
-            await gateway.watch(job, seen, is_progress)
+    for step in ("depth", "depth", "export"):
+        await gateway.watch(job, seen, lambda event, step=step: event.progress.step == step)
         await gateway.kill()
         await gateway.start()
     await gateway.watch(job, seen)
