@@ -79,7 +79,7 @@ class Site:
     ) -> Answer:
         """Send a request and read all of the answer."""
         async with self.session.request(method, path, headers=headers, **options) as response:
-            return Answer(response.status, dict(response.headers), await response.read())
+            return Answer(response.status, response.headers, await response.read())
 
     async def half_patch(self, path: str, offset: int, data: bytes, promised: int) -> RawRequest:
         """Begin a PATCH of ``promised`` bytes, send ``data`` and leave it open."""
@@ -109,7 +109,7 @@ class Answer:
     """A response, read to its end."""
 
     status: int
-    headers: dict[str, str]
+    headers: Mapping[str, str]
     body: bytes
 
     @property

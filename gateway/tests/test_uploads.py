@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -326,7 +327,7 @@ async def test_too_large_a_file_is_refused_before_any_byte(tmp_path: Path) -> No
 
 
 async def test_a_body_of_unknown_length_cannot_go_beyond_the_file(tmp_path: Path) -> None:
-    async def endless():
+    async def endless() -> AsyncIterator[bytes]:
         for _ in range(100):
             yield clip(1000)
 
