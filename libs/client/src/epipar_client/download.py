@@ -104,6 +104,9 @@ async def _fetch(
             raise await error_from_response(response)
         if response.status != _PARTIAL:
             have = 0
+        elif response.headers.get("ETag") != etag:  # not every server heeds If-Range
+            part.unlink()
+            raise UnavailableError(f"{url} changed while it was fetched", reason="UNAVAILABLE")
         tag.write_text(response.headers.get("ETag", ""))
         total_bytes = have + (response.content_length or 0)
         with part.open("ab" if have else "wb") as file:
