@@ -14,11 +14,3 @@ def preferred_port(port: int) -> int:
         except OSError:
             return 0
     return port
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on now, for a program that cannot choose one itself."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port

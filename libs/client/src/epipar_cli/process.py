@@ -12,7 +12,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ class ServiceProcess:
         store: Path,
         log: Path,
         settings: Mapping[str, str] | None = None,
+        arguments: Sequence[str] = (),
         grace_s: float = 0.0,
     ) -> ServiceProcess:
         """Start a service on this machine's loopback and wait for its ready line.
@@ -60,6 +61,7 @@ class ServiceProcess:
             log: file that its standard error is appended to.
             settings: by their names without the service's prefix; without PORT it takes a free
                 one.
+            arguments: of its command line.
             grace_s: how long calls may go on when it is told to stop.
 
         Raises:
@@ -76,6 +78,7 @@ class ServiceProcess:
                 "-P",  # the working folder is the user's: nothing in it is imported
                 "-m",
                 spec.module,
+                *arguments,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log_file,
@@ -179,10 +182,8 @@ def _environment(
         f"{prefix}PORT": "0",
         f"{prefix}STOP_ON_STDIN_EOF": "true",
     }
-    if spec.role == "door":
-        environment.pop("EPIPAR_STORE_URL", None)
-    else:
-        environment |= {f"{prefix}GRACE_S": f"{grace_s:g}", "EPIPAR_STORE_URL": store.as_uri()}
+    environment[f"{prefix}GRACE_S"] = f"{grace_s:g}"
+    environment["EPIPAR_STORE_URL"] = store.as_uri()
     return environment | {f"{prefix}{name}": value for name, value in settings.items()}
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 if TYPE_CHECKING:
     from epipar_client.transport import Service
 
-PartName: TypeAlias = Literal["depth", "export", "inpaint", "gateway", "envoy"]
-Role: TypeAlias = Literal["compute", "gateway", "door"]
+PartName: TypeAlias = Literal["depth", "export", "inpaint", "gateway", "envoy", "files"]
+Role: TypeAlias = Literal["compute", "gateway", "door", "files"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +19,11 @@ class PartSpec:
 
     Attributes:
         name: of the service, and of its settings.
-        module: package with a `__main__`.
+        module: what `python -m` runs.
         distribution: what to install to have it.
         default_port: taken if it is free.
         role: "compute" works on the store, the "gateway" gives it work, the "door" is what the
-            world sees of all of them.
+            world sees of all of them; "files" shows a folder and is no part of a suite.
     """
 
     name: PartName
@@ -40,18 +40,17 @@ class PartSpec:
     @property
     def installed(self) -> bool:
         """True if this interpreter can run it."""
-        return find_spec(self.module) is not None and _has_main(self.module)
+        found = find_spec(self.module)
+        if found is None or found.submodule_search_locations is None:
+            return found is not None
+        return find_spec(f"{self.module}.__main__") is not None
 
 
 def service_of(spec: PartSpec) -> Service:
     """Return the name that the client knows a part's gRPC service by."""
-    if spec.name == "envoy":
-        raise AssertionError("Envoy has no service of its own")
+    if spec.name == "envoy" or spec.name == "files":
+        raise AssertionError(f"{spec.name} has no gRPC service of its own")
     return spec.name
-
-
-def _has_main(module: str) -> bool:
-    return find_spec(f"{module}.__main__") is not None
 
 
 DEPTH = PartSpec("depth", "epipar_depth", "epipar-depth", 50051)
@@ -59,6 +58,7 @@ EXPORT = PartSpec("export", "epipar_export", "epipar-export", 50052)
 INPAINT = PartSpec("inpaint", "epipar_inpaint", "epipar-inpaint", 50053)
 GATEWAY = PartSpec("gateway", "epipar_gateway", "epipar-gateway", 50050, "gateway")
 ENVOY = PartSpec("envoy", "epipar_envoy", "epipar-envoy", 8080, "door")
+FILES = PartSpec("files", "epipar_gateway.serve_files", "epipar-gateway", 0, "files")
 
 PARTS = (DEPTH, EXPORT, INPAINT, GATEWAY, ENVOY)
 COMPUTE = tuple(spec for spec in PARTS if spec.role == "compute")

@@ -13,7 +13,7 @@ from typing import Any
 
 from epipar_cli.log_files import rotate
 from epipar_cli.output import Reporter
-from epipar_cli.ports import free_port, preferred_port
+from epipar_cli.ports import preferred_port
 from epipar_cli.services import COMPUTE, ENVOY, GATEWAY, GATEWAY_HTTP_PORT, PARTS, PartSpec
 from epipar_cli.supervisor import Supervisor
 from epipar_client import NotReadyError, UnavailableError
@@ -117,23 +117,19 @@ class LocalSuite:
             "HTTP_PORT": str(preferred_port(GATEWAY_HTTP_PORT)),
             **self._compute_addresses(),
         }
-        defaults = {
-            "DATABASE_URL": f"sqlite:///{self.folders.gateway / 'gateway.sqlite'}",
-            "EXECUTOR_ID": "local",
-        }
-        for name, value in defaults.items():
-            settings[name] = os.environ.get(f"{GATEWAY.env_prefix}{name}") or value
+        if not os.environ.get(f"{GATEWAY.env_prefix}DATABASE_URL"):
+            settings["DATABASE_URL"] = f"sqlite:///{self.folders.gateway / 'gateway.sqlite'}"
         return settings
 
     def _envoy_settings(self) -> dict[str, str]:
-        port = preferred_port(self._port) or free_port()
-        if self._port not in {0, port}:
+        port = preferred_port(self._port)
+        if port != self._port:
             self._reporter.event(
                 "port_taken",
-                f"epipar: port {self._port} is taken; using {port}",
-                {"wanted": self._port, "port": port},
+                f"epipar: port {self._port} is taken; another is used",
+                {"port": self._port},
             )
-        settings = {"PORT": str(port), "ADMIN_PORT": str(free_port()), **self._compute_addresses()}
+        settings = {"PORT": str(port), **self._compute_addresses()}
         gateway = self._running(GATEWAY)
         if gateway is not None:
             settings["GATEWAY_ADDRESS"] = gateway.address

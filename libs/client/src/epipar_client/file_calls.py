@@ -131,6 +131,15 @@ class FileCalls:
             ),
         )
 
+    @property
+    def base_url(self) -> str:
+        """The suite's address for browsers, without a slash at its end.
+
+        Raises:
+            ValueError: the client has no address for HTTP.
+        """
+        return self._transport.url("")
+
     def file_url(self, key: str) -> str:
         """Return the URL of an artifact by its store key.
 
