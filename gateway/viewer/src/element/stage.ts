@@ -48,11 +48,15 @@ export type BackendFactory = (
 
 /** Pixels between neighbouring points below which finer tiles are not worth their points. */
 const TARGET_ERROR = 1.4;
+/** Length of a camera's frustum in radii of the bulk. */
+const FRUSTUM_SIZE = 0.03;
 const FIELD_OF_VIEW = 55;
 const PROGRESS_MS = 100;
+/** Tiles that come within this time are shown together. */
+const TOGETHER_MS = 120;
 const EVERYWHERE: View = { frustum: new Float64Array(24), eye: [0, 0, 0], pixelsPerRadian: 1, near: 1 }; // prettier-ignore
-/** Spacing of a leaf in median distances of neighbours: a leaf's points have no least distance. */
-const LEAF_SPACING = 2;
+/** Factor on the spacing of points that keep no least distance, as in leaves: they leave larger holes. */
+const LEAF_SPACING = 1.2;
 
 export class Stage {
   readonly camera = new PerspectiveCamera(FIELD_OF_VIEW, 1, 0.1, 100);
@@ -69,6 +73,7 @@ export class Stage {
   private markedCamera = -1;
   private opening = new AbortController();
   private frameRequest = 0;
+  private soon: ReturnType<typeof setTimeout> | undefined;
   private openedAt = 0;
   private lastProgress = 0;
   private hasSettled = true;
@@ -220,8 +225,18 @@ export class Stage {
     });
   }
 
+  /** Ask for a frame because of a tile: several that come together share one. */
+  private invalidateSoon(): void {
+    if (this.counts.firstPixelsMs === 0) this.invalidate();
+    this.soon ??= setTimeout(() => {
+      this.soon = undefined;
+      this.invalidate();
+    }, TOGETHER_MS);
+  }
+
   dispose(): void {
     this.close();
+    clearTimeout(this.soon);
     cancelAnimationFrame(this.frameRequest);
     this.controls.dispose();
     this.pool.dispose();
@@ -249,7 +264,7 @@ export class Stage {
       content: (node: OctreeNode<GpuTile>, at: string, by: AbortSignal) => this.tile(node, at, by),
     };
     const stream = new TileStream<GpuTile>(source, {
-      onChange: () => { this.invalidate(); }, // prettier-ignore
+      onChange: () => { this.invalidateSoon(); }, // prettier-ignore
       onTileError: (at, error) => { this.events.onError(at, error, false); }, // prettier-ignore
     });
     await stream.open(url, signal);
@@ -304,7 +319,7 @@ export class Stage {
   private takeBulk(bulk: Box): void {
     this.bulk = bulk;
     this.controls.limit(boxRadius(bulk));
-    this.backend?.setCameras(this.cameras, boxRadius(bulk) * 0.06);
+    this.backend?.setCameras(this.cameras, boxRadius(bulk) * FRUSTUM_SIZE);
     // Another version of the same scene is seen from where the last one was.
     const isKnown = this.lastBulk !== undefined && areAlike(bulk, this.lastBulk);
     if (!isKnown && !this.hasOwnPose) this.resetView(true);

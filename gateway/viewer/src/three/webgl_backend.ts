@@ -31,6 +31,8 @@ import { COMPOSITE_FRAGMENT, FULL_SCREEN_VERTEX, PICK_FRAGMENT } from './composi
 import { Frusta } from './frusta';
 import { COVERAGE, POINT_FRAGMENT, POINT_VERTEX } from './point_shader';
 
+/** Halvings of brightness for each octave of depth that a pixel lies behind its neighbours. */
+const EDL_STRENGTH = 5;
 const PICK_SIZE = 17;
 const EMPTY = new Uint8Array(0);
 
@@ -139,7 +141,7 @@ export class WebGlBackend implements Backend {
     uniforms.sizeRange.value = [Math.max(1, height / 720), height / 12];
     uniforms.minConfidence.value = style.minConfidence * 255;
     uniforms.range.value = [camera.near, camera.far];
-    uniforms.strength.value = 40 * style.edl;
+    uniforms.strength.value = EDL_STRENGTH * style.edl;
     uniforms.radius.value = Math.max(1, Math.round(height / 900));
     this.frusta.mark(frame.markedCamera);
 
@@ -148,7 +150,7 @@ export class WebGlBackend implements Backend {
     this.renderer.clear();
     this.renderer.render(this.scene, camera);
     this.renderer.setRenderTarget(null);
-    this.runScreen(style.edl > 0 ? 'EDL' : 'PLAIN', COMPOSITE_FRAGMENT);
+    this.runScreen('COMPOSITE', COMPOSITE_FRAGMENT);
   }
 
   pick(x: number, y: number, camera: PerspectiveCamera): Promise<Vec3 | undefined> {
