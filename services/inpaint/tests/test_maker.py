@@ -71,7 +71,8 @@ def truly_seen(room: RenderedRoom, holes: list[Holes], number: int) -> Bools:
             continue
         pixels, depth = project(points, source.frame.intrinsics, source.frame.cam_to_world)
         width, height = source.frame.intrinsics.width, source.frame.intrinsics.height
-        inside = ((pixels >= 0) & (pixels < (width, height))).all(axis=1)
+        within = (pixels >= 0) & (pixels < (width, height))
+        inside = np.asarray(within.all(axis=1), np.bool_)
         pixels = np.where(inside[:, None], pixels, 0.5)
         there = sample_nearest(source.seen.depth, pixels)
         missing = np.logical_or(holes[other].color, holes[other].depth)
