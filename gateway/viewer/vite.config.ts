@@ -23,6 +23,11 @@ function ownThree(): Plugin {
       if (found === null || !/node_modules\/three\//.test(found.id)) return null;
       return found.id.includes('?own') ? found : { ...found, id: `${found.id}?own` };
     },
+    // three.js warns of a second copy; here, and beside a page's own, a second copy is meant.
+    transform(code, id) {
+      if (!code.includes('__THREE__')) return null;
+      return { code: code.replaceAll('__THREE__', id.includes('?own') ? '__EPIPAR_OWN__' : '__EPIPAR__'), map: null }; // prettier-ignore
+    },
   };
 }
 

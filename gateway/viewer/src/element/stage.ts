@@ -278,7 +278,7 @@ export class Stage {
     const points = await this.decoded(url, signal);
     await this.camerasReady;
     if (signal.aborted || this.backend === undefined) return;
-    this.single = this.backend.upload(points, IDENTITY, points.spacing * LEAF_SPACING);
+    this.single = this.backend.upload(points, IDENTITY, points.spacing);
     this.takeBulk(points.bulk);
   }
 

@@ -13,12 +13,17 @@ import { boxesOf, spacingOf } from '../worker/measure';
 import type { DecodedPoints } from '../worker/points';
 import { srgbFromLinear16 } from '../worker/srgb';
 
+/** Return three's loader, able to read every codec of the exports. */
+export async function makeGlbLoader(draco = new DRACOLoader()): Promise<GLTFLoader> {
+  await MeshoptDecoder.ready;
+  return new GLTFLoader().setDRACOLoader(draco).setMeshoptDecoder(MeshoptDecoder);
+}
+
 /** Return all vertices of a GLB as points; throws ViewerError. */
 export async function readGeneralGlb(buffer: ArrayBuffer): Promise<DecodedPoints> {
   const draco = new DRACOLoader();
   try {
-    const loader = new GLTFLoader().setDRACOLoader(draco).setMeshoptDecoder(MeshoptDecoder);
-    const { scene } = await loader.parseAsync(buffer, '');
+    const { scene } = await (await makeGlbLoader(draco)).parseAsync(buffer, '');
     scene.updateMatrixWorld(true);
     return pointsFrom(scene);
   } catch (thrown) {

@@ -69,6 +69,7 @@ export class WebGpuBackend implements Backend {
     this.heat.needsUpdate = true;
     this.material = this.makeMaterial();
     this.lines.frustumCulled = false;
+    this.lines.geometry.setAttribute('position', new BufferAttribute(new Float32Array(6), 3));
     this.scene.matrixWorldAutoUpdate = false;
   }
 
@@ -174,7 +175,7 @@ export class WebGpuBackend implements Backend {
   }
 }
 
-/** Give every tile the mean of the finest drawn spacings at the corners of its inner box. */
+/** Give every tile the mean (of squares) of the finest drawn spacings at eight places in its box. */
 function spread(tiles: readonly GpuTile[]): void {
   const first = tiles[0];
   if (first === undefined) return;
@@ -184,14 +185,14 @@ function spread(tiles: readonly GpuTile[]): void {
   volume.fill(tiles);
   for (const tile of tiles) {
     if (!(tile instanceof WebGpuTile)) continue;
-    let logs = 0;
+    let squares = 0;
     for (let corner = 0; corner < 8; corner++) {
       const point = [0, 1, 2].map((axis) => {
         const share = (corner >> axis) & 1 ? 0.75 : 0.25;
         return tile.box.low[axis]! * (1 - share) + tile.box.high[axis]! * share;
       });
-      logs += Math.log(Math.min(volume.at(point), tile.spacing));
+      squares += Math.min(volume.at(point), tile.spacing) ** 2;
     }
-    tile.object.userData.spacing = Math.exp(logs / 8);
+    tile.object.userData.spacing = Math.sqrt(squares / 8);
   }
 }
