@@ -37,6 +37,8 @@ async def serve_process(part: str) -> None:
     host, port = os.environ[f"{prefix}HOST"], int(os.environ[f"{prefix}PORT"])
     if part == "envoy":
         facts, end = await serve_door(host, port)
+    elif part == "files":
+        facts, end = await serve_files(Path(sys.argv[sys.argv.index("--root") + 1]))
     else:
         store = Path(unquote(urlsplit(os.environ["EPIPAR_STORE_URL"]).path))
         facts, end = await serve_part(part, store, host, port)
@@ -80,6 +82,14 @@ async def serve_part(part: str, store: Path, host: str, port: int) -> tuple[dict
         await runner.cleanup()
 
     return facts, end
+
+
+async def serve_files(root: Path) -> tuple[dict[str, str], Stop]:
+    """Serve a folder on a free port."""
+    runner = web.AppRunner(FakeHttp(root).app())
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    return {"address": f"127.0.0.1:{runner.addresses[0][1]}"}, runner.cleanup
 
 
 async def serve_door(host: str, port: int) -> tuple[dict[str, str], Stop]:
