@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from epipar_inpaint.fusion.jit import kernel
 from epipar_inpaint.fusion.pixels import Pixels
+from epipar_inpaint.jit import kernel
 from epipar_scene.arrays import F32, I64
 
 _CHANGE = 0.03

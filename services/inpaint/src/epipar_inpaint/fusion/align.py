@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from epipar_inpaint.fusion.jit import kernel
 from epipar_inpaint.fusion.store import Store
 from epipar_inpaint.fusion.views import Camera, View
+from epipar_inpaint.jit import kernel
 from epipar_scene.arrays import F32, F64, Bools
 
 _WIDTH_PX = 480  # pictures are compared at this width at most

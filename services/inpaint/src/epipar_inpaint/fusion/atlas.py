@@ -116,7 +116,9 @@ def _sample(image: U8, places: F32) -> F32:
     padded[:count] = places
     grid = padded.reshape(-1, 1024, 2)
     parts = [
-        cv2.remap(image.astype(np.float32), part, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        cv2.remap(
+            image.astype(np.float32), part, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
         for part in (grid[start : start + 8192] for start in range(0, len(grid), 8192))
     ]
     return np.concatenate(parts).reshape(-1, 3)[:count].astype(np.float32)
@@ -174,9 +176,7 @@ def beats_per_view(
     return error <= _BETTER * float(np.mean((alone - truth) ** 2))
 
 
-def _chart_pixels(
-    chart: Chart, canvas: Canvas, view: View, depth: F32
-) -> tuple[np.ndarray, Bools]:
+def _chart_pixels(chart: Chart, canvas: Canvas, view: View, depth: F32) -> tuple[np.ndarray, Bools]:
     """Return (H, W, 2) texel of every pixel, and (H, W) known pixels that show known texels."""
     rows, columns = (grid.ravel() for grid in np.indices(depth.shape))
     finite = np.where(np.isfinite(depth) & (depth > 0), depth, 0).ravel()
@@ -198,7 +198,10 @@ def _hold_out(
 ) -> tuple[tuple[slice, slice], Bools] | None:
     """Return a square of valid pixels near the hole, as a window around it and a mask in it."""
     fits = cv2.erode(
-        valid.astype(np.uint8), np.ones((side, side), np.uint8), borderType=cv2.BORDER_CONSTANT
+        valid.astype(np.uint8),
+        np.ones((side, side), np.uint8),
+        borderType=cv2.BORDER_CONSTANT,
+        borderValue=0,
     )
     rows, columns = np.nonzero(fits)
     if not len(rows):

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from epipar_inpaint.fusion.jit import kernel
 from epipar_inpaint.fusion.views import Camera
+from epipar_inpaint.jit import kernel
 from epipar_scene.arrays import F32, F64, U8, Bools
-
 
 
 @kernel

@@ -130,6 +130,4 @@ def _border(inside: Bools, depth: F32, known: Bools) -> F32:
 def _shifted(hole: Hole, shape: tuple[int, int], window: tuple[slice, slice]) -> Hole:
     top, left = window[0].start, window[1].start
     pixels = Pixels(shape, hole.pixels.rows + top, hole.pixels.columns + left)
-    return Hole(
-        pixels, hole.labels, hole.shares, hole.distance, hole.free, hole.border, hole.range
-    )
+    return Hole(pixels, hole.labels, hole.shares, hole.distance, hole.free, hole.border, hole.range)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from epipar_inpaint.fusion.jit import kernel
 from epipar_inpaint.fusion.views import Camera
+from epipar_inpaint.jit import kernel
 from epipar_scene.arrays import F32, F64, I64
 
 _GRID = 16

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from epipar_inpaint.fusion.alignment import Tolerances
-from epipar_inpaint.fusion.jit import kernel
 from epipar_inpaint.fusion.pixels import Pixels
 from epipar_inpaint.fusion.store import Store
 from epipar_inpaint.fusion.views import View
 from epipar_inpaint.fusion.vote import Ballot, Votes, add_vote
+from epipar_inpaint.jit import kernel
 from epipar_scene.arrays import F32, F64, I64, U8, Bools
 
 LOOSE = 0.05  # relative difference of depth up to which two views see one surface at all

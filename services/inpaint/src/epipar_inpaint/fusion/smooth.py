@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from epipar_inpaint.fusion.jit import kernel
+from epipar_inpaint.jit import kernel
 from epipar_scene.arrays import F32, Bools
 
 _ROUNDS = 40

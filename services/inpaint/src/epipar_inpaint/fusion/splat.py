@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from epipar_inpaint.fusion.jit import kernel
 from epipar_inpaint.fusion.pixels import Pixels
 from epipar_inpaint.fusion.views import Camera
+from epipar_inpaint.jit import kernel
 from epipar_scene.arrays import F32, F64, I64
 
 _RADIUS_PX = 0.6  # of a splat as large as its pixel: neighbours overlap, edges grow by half a pixel
@@ -35,7 +35,9 @@ def _splat(
             if u < -4.0 or v < -4.0 or u > width + 3.0 or v > height + 3.0:
                 continue
             r = min(limits[1], limits[0] * max(1.0, z / zt * target[0] / source[0]))
-            for row in range(max(0, int(np.ceil(v - r))), min(height - 1, int(np.floor(v + r))) + 1):
+            for row in range(
+                max(0, int(np.ceil(v - r))), min(height - 1, int(np.floor(v + r))) + 1
+            ):
                 for column in range(
                     max(0, int(np.ceil(u - r))), min(width - 1, int(np.floor(u + r))) + 1
                 ):

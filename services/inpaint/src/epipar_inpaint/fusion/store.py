@@ -19,11 +19,12 @@ import numpy as np
 
 from epipar_inpaint.fusion.alignment import Alignment
 from epipar_inpaint.fusion.views import SKY, Camera, View
+from epipar_inpaint.masks.holes import Holes
+from epipar_inpaint.masks.mask_set import read_holes
 from epipar_kit.errors import CorruptArtifactError
 from epipar_scene.atomic import atomic_file
 from epipar_scene.errors import SceneFormatError
 from epipar_scene.folder import SceneFolder
-from epipar_scene.rasters import path_inside, read_grey
 
 Layer: TypeAlias = Mapping[str, np.ndarray[Any, Any]]
 
@@ -150,7 +151,8 @@ class Store:
         frame = self.scene.frames[k]
         measured = self.scene.depth(frame) * np.float32(self.alignment.scales[k])
         sky = self.scene.sky(frame)
-        color_hole, depth_hole = self._hole(k, "color"), self._hole(k, "depth")
+        holes = self._holes(k)
+        color_hole, depth_hole = holes.color, holes.depth
         depth = np.where(depth_hole, np.float32(0), measured)
         if sky is not None:
             depth_hole = depth_hole & ~sky
@@ -166,19 +168,11 @@ class Store:
             gain=self.alignment.gains[k],
         )
 
-    def _hole(self, k: int, kind: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        frame = self.scene.frames[k]
+    def _holes(self, k: int) -> Holes:
         try:
-            path = path_inside(self._masks, f"{kind}/{frame.name}.png")
-            levels = read_grey(path, frame.shape)
+            return read_holes(self._masks, self.scene.frames[k])
         except SceneFormatError as error:
             raise CorruptArtifactError("CORRUPT_ARTIFACT", str(error)) from None
-        if not ((levels == 0) | (levels == 255)).all():
-            raise CorruptArtifactError(
-                "CORRUPT_ARTIFACT",
-                f"mask {kind}/{frame.name}.png has grey values; it must be 255 (keep) or 0 (hole)",
-            )
-        return levels == 0
 
     def _held_value(self, kind: str, k: int) -> Any:
         with self._lock:

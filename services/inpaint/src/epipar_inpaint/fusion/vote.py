@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from epipar_inpaint.fusion.jit import kernel
 from epipar_inpaint.fusion.pixels import Pixels
 from epipar_inpaint.fusion.views import Camera
+from epipar_inpaint.jit import kernel
 from epipar_scene.arrays import F32, F64, I64, U8, Bools
 
 NO_COLOR = np.float32(1e6)

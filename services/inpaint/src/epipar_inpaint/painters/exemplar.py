@@ -92,7 +92,10 @@ def _has_patch(known: Bools) -> bool:
     if min(known.shape) <= side:
         return False
     whole = cv2.erode(
-        known.astype(np.uint8), np.ones((side, side), np.uint8), borderType=cv2.BORDER_CONSTANT
+        known.astype(np.uint8),
+        np.ones((side, side), np.uint8),
+        borderType=cv2.BORDER_CONSTANT,
+        borderValue=0,
     )
     return bool(whole.any())
 
