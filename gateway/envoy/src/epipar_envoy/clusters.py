@@ -55,8 +55,10 @@ def _grpc_cluster(name: str, address: str, health: str, settings: EnvoySettings)
 
 
 def _web_cluster(settings: EnvoySettings) -> Config:
+    host, _ = host_and_port(settings.gateway_http_address)
     cluster = _base(WEB, settings.gateway_http_address)
-    cluster["health_checks"] = [{**_health_pace(), "http_health_check": {"path": "/healthz"}}]
+    check = {"path": "/healthz", "host": host}
+    cluster["health_checks"] = [{**_health_pace(), "http_health_check": check}]
     cluster["typed_extension_protocol_options"] = {
         _HTTP_OPTIONS: typed(
             _HTTP_OPTIONS,

@@ -54,14 +54,13 @@ def _open(path: Path, encoding: str) -> StoredFile:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
         raise FileNotFoundError(path.name) from error
-    file = os.fdopen(fd, "rb", buffering=0)
     facts = os.fstat(fd)
     if not stat.S_ISREG(facts.st_mode):
-        file.close()
+        os.close(fd)
         raise FileNotFoundError(path.name)
     mark = f"-{encoding}" if encoding else ""
     return StoredFile(
-        file,
+        os.fdopen(fd, "rb"),
         facts.st_size,
         f'"{facts.st_size:x}-{facts.st_mtime_ns:x}{mark}"',
         encoding,

@@ -8,8 +8,8 @@ export interface Pose {
   readonly target: Vec3;
 }
 
-/** How far behind the recording camera the view starts, as part of the distance to its target. */
-const STEP_BACK = 0.25;
+/** How far the view may start behind or before the camera, as part of the distance to its target. */
+const MOST_STEP = 0.35;
 
 /**
  * Return the first pose.
@@ -27,7 +27,11 @@ export function initialPose(
   const camera = cameras[cameras.length >> 1];
   if (camera !== undefined) {
     const { eye, target } = poseFromCamera(camera, bulk);
-    const back = (i: 0 | 1 | 2): number => eye[i] + (eye[i] - target[i]) * STEP_BACK;
+    // The camera's picture just fits into the view.
+    const high = Math.tan(fov / 2);
+    const fit = Math.max(camera.halfHeight / high, camera.halfWidth / (high * aspect)) - 1;
+    const step = Math.min(Math.max(fit, -MOST_STEP), MOST_STEP);
+    const back = (i: 0 | 1 | 2): number => eye[i] + (eye[i] - target[i]) * step;
     return { eye: [back(0), back(1), back(2)], target };
   }
   const center = boxCenter(bulk);

@@ -36,6 +36,10 @@ export class LoadQueue<Key, Value> {
   private readonly running = new Map<Key, Running>();
   private readonly failing = new Map<Key, Failing>();
   private isClosed = false;
+  /** What was wanted last, in order; the next load is taken from it when one ends. */
+  private order: readonly Key[] = [];
+  /** Of these, what has ended since. */
+  private readonly done = new Set<Key>();
 
   constructor(private readonly options: LoadQueueOptions<Key, Value>) {}
 
@@ -52,11 +56,9 @@ export class LoadQueue<Key, Value> {
       load.unwantedFor = wanted.has(key) ? 0 : load.unwantedFor + 1;
       if (load.unwantedFor >= PATIENCE) load.abort.abort();
     }
-    for (const key of keys) {
-      if (this.running.size >= this.options.concurrency) break;
-      if (this.running.has(key) || this.failing.get(key)?.isWaiting === true) continue;
-      void this.run(key);
-    }
+    this.order = keys;
+    this.done.clear();
+    this.startNext();
   }
 
   /** Abort everything; nothing is reported any more. */
@@ -65,6 +67,15 @@ export class LoadQueue<Key, Value> {
     for (const load of this.running.values()) load.abort.abort();
     this.running.clear();
     this.failing.clear();
+    this.order = [];
+  }
+
+  private startNext(): void {
+    for (const key of this.order) {
+      if (this.running.size >= this.options.concurrency) return;
+      if (this.done.has(key) || this.running.has(key)) continue;
+      if (this.failing.get(key)?.isWaiting !== true) void this.run(key);
+    }
   }
 
   private async run(key: Key): Promise<void> {
@@ -83,7 +94,9 @@ export class LoadQueue<Key, Value> {
     }
     if (this.isClosed) return;
     this.running.delete(key);
+    this.done.add(key);
     report();
+    this.startNext();
   }
 
   private failure(key: Key, error: ViewerError): () => void {

@@ -7,10 +7,12 @@ import {
   boxRadius,
   boxMoved,
   distanceToBox,
+  type Mat4,
   type Vec3,
 } from '../core/math';
 import { type SceneCamera, parseCameras } from '../core/cameras';
 import { isAbort, ViewerError, viewerErrorFrom } from '../core/errors';
+import { FrustaShape } from '../core/frusta';
 import { frustumFromMatrix } from '../core/frustum';
 import { initialPose, type Pose, poseFromCamera } from '../core/initial_view';
 import { LIMITS } from '../core/limits';
@@ -48,11 +50,15 @@ export type BackendFactory = (
 
 /** Pixels between neighbouring points below which finer tiles are not worth their points. */
 const TARGET_ERROR = 1.4;
+/** Length of a camera's frustum in radii of the bulk. */
+const FRUSTUM_SIZE = 0.03;
 const FIELD_OF_VIEW = 55;
 const PROGRESS_MS = 100;
+/** Tiles that come within this time are shown together. */
+const TOGETHER_MS = 120;
 const EVERYWHERE: View = { frustum: new Float64Array(24), eye: [0, 0, 0], pixelsPerRadian: 1, near: 1 }; // prettier-ignore
-/** Spacing of a leaf in median distances of neighbours: a leaf's points have no least distance. */
-const LEAF_SPACING = 2;
+/** Factor on the spacing of points that keep no least distance, as in leaves: they leave larger holes. */
+const LEAF_SPACING = 1.2;
 
 export class Stage {
   readonly camera = new PerspectiveCamera(FIELD_OF_VIEW, 1, 0.1, 100);
@@ -67,8 +73,10 @@ export class Stage {
   private cameras: readonly SceneCamera[] = [];
   private camerasReady: Promise<void> = Promise.resolve();
   private markedCamera = -1;
+  private frusta: FrustaShape | undefined;
   private opening = new AbortController();
   private frameRequest = 0;
+  private soon: ReturnType<typeof setTimeout> | undefined;
   private openedAt = 0;
   private lastProgress = 0;
   private hasSettled = true;
@@ -193,7 +201,7 @@ export class Stage {
     if (!this.options.showCameras || this.backend === undefined) return;
     const u = (x / this.canvas.clientWidth) * 2 - 1;
     const v = 1 - (y / this.canvas.clientHeight) * 2;
-    const index = this.backend.pickCamera(u, v, this.camera);
+    const index = this.frusta?.pick(u, v, this.viewProjection(), this.pose.eye) ?? -1;
     if (index < 0) return;
     this.markedCamera = index;
     this.invalidate();
@@ -220,8 +228,18 @@ export class Stage {
     });
   }
 
+  /** Ask for a frame because of a tile: several that come together share one. */
+  private invalidateSoon(): void {
+    if (this.counts.firstPixelsMs === 0) this.invalidate();
+    this.soon ??= setTimeout(() => {
+      this.soon = undefined;
+      this.invalidate();
+    }, TOGETHER_MS);
+  }
+
   dispose(): void {
     this.close();
+    clearTimeout(this.soon);
     cancelAnimationFrame(this.frameRequest);
     this.controls.dispose();
     this.pool.dispose();
@@ -249,7 +267,7 @@ export class Stage {
       content: (node: OctreeNode<GpuTile>, at: string, by: AbortSignal) => this.tile(node, at, by),
     };
     const stream = new TileStream<GpuTile>(source, {
-      onChange: () => { this.invalidate(); }, // prettier-ignore
+      onChange: () => { this.invalidateSoon(); }, // prettier-ignore
       onTileError: (at, error) => { this.events.onError(at, error, false); }, // prettier-ignore
     });
     await stream.open(url, signal);
@@ -260,7 +278,7 @@ export class Stage {
     const points = await this.decoded(url, signal);
     await this.camerasReady;
     if (signal.aborted || this.backend === undefined) return;
-    this.single = this.backend.upload(points, IDENTITY, points.spacing * LEAF_SPACING);
+    this.single = this.backend.upload(points, IDENTITY, points.spacing);
     this.takeBulk(points.bulk);
   }
 
@@ -304,7 +322,8 @@ export class Stage {
   private takeBulk(bulk: Box): void {
     this.bulk = bulk;
     this.controls.limit(boxRadius(bulk));
-    this.backend?.setCameras(this.cameras, boxRadius(bulk) * 0.06);
+    this.frusta = new FrustaShape(this.cameras, boxRadius(bulk) * FRUSTUM_SIZE);
+    this.backend?.setFrusta(this.frusta);
     // Another version of the same scene is seen from where the last one was.
     const isKnown = this.lastBulk !== undefined && areAlike(bulk, this.lastBulk);
     if (!isKnown && !this.hasOwnPose) this.resetView(true);
@@ -363,9 +382,18 @@ export class Stage {
 
   private view(eye: Vec3): View {
     const { camera } = this;
-    const matrix = camera.projectionMatrix.clone().multiply(camera.matrixWorldInverse);
     const pixelsPerRadian = this.canvas.height / (2 * Math.tan((camera.fov * Math.PI) / 360));
-    return { frustum: frustumFromMatrix(matrix.elements), eye, pixelsPerRadian, near: camera.near };
+    return {
+      frustum: frustumFromMatrix(this.viewProjection()),
+      eye,
+      pixelsPerRadian,
+      near: camera.near,
+    };
+  }
+
+  private viewProjection(): Mat4 {
+    const { projectionMatrix, matrixWorldInverse } = this.camera;
+    return projectionMatrix.clone().multiply(matrixWorldInverse).elements;
   }
 
   /** Put near and far around the scene as seen from here. */

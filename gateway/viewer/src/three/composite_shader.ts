@@ -6,9 +6,8 @@
  */
 
 export const FULL_SCREEN_VERTEX = /* glsl */ `
-out vec2 place;
 void main() {
-  place = vec2((gl_VertexID << 1) & 2, gl_VertexID & 2);
+  vec2 place = vec2((gl_VertexID << 1) & 2, gl_VertexID & 2);
   gl_Position = vec4(place * 2.0 - 1.0, 0.0, 1.0);
 }
 `;
@@ -21,8 +20,11 @@ uniform sampler2D depths;
 uniform vec2 range; // near, far
 uniform float strength;
 uniform int radius;
-in vec2 place;
 out vec4 pixel;
+
+const float HOLE = 0.02;    // octaves of depth between a surface and what is seen through it
+const float MOST = 0.06;    // octaves of depth that one neighbour may count
+const float DARKEST = 0.45;
 
 float logDepth(ivec2 at) {
   float depth = texelFetch(depths, at, 0).r;
@@ -31,18 +33,25 @@ float logDepth(ivec2 at) {
 
 void main() {
   ivec2 at = ivec2(gl_FragCoord.xy);
-  pixel = texelFetch(picture, at, 0);
-#ifdef EDL
-  if (pixel.a == 0.0) return;
   ivec2 last = textureSize(depths, 0) - 1;
-  float own = logDepth(at);
+  pixel = texelFetch(picture, at, 0);
+  float own = pixel.a == 0.0 ? 1e3 : logDepth(at);
   float sum = 0.0;
+  int nearer = 0;
+  vec4 around = vec4(0.0);
   for (int i = 0; i < 4; i++) {
-    ivec2 step = (i < 2 ? ivec2(radius, 0) : ivec2(0, radius)) * (1 - 2 * (i & 1));
-    sum += min(max(0.0, own - logDepth(clamp(at + step, ivec2(0), last))), 0.1);
+    ivec2 side = (i < 2 ? ivec2(radius, 0) : ivec2(0, radius)) * (1 - 2 * (i & 1));
+    ivec2 there = clamp(at + side, ivec2(0), last);
+    float behind = max(0.0, own - logDepth(there));
+    sum += min(behind, MOST);
+    if (behind > HOLE) {
+      nearer++;
+      around += texelFetch(picture, there, 0);
+    }
   }
-  pixel.rgb *= max(exp2(-sum * 0.25 * strength), 0.35);
-#endif
+  // A pixel that looks through a gap between points takes the colour of what surrounds it.
+  if (nearer >= 3 && around.a == float(nearer)) pixel = vec4(around.rgb / float(nearer), 1.0);
+  else pixel.rgb *= max(exp2(-sum * strength), DARKEST);
 }
 `;
 

@@ -1,7 +1,7 @@
 /** The shaders of points: size by the finest drawn spacing around, colour or confidence. */
 
-/** Diameter of a point in spacings: at 1.6 the squares of a Poisson-like level meet. */
-export const COVERAGE = 1.6;
+/** Diameter of a point in spacings: at 2 no hole is left in a level of least distance 1. */
+export const COVERAGE = 1.8;
 
 export const POINT_VERTEX = /* glsl */ `
 precision highp float;

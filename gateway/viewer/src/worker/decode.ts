@@ -2,7 +2,7 @@
 import { MeshoptDecoder } from 'three/addons/libs/meshopt_decoder.module.js';
 import { ViewerError } from '../core/errors';
 import { type Accessor, MOST_POINTS, type PointGlb, type Primitive, readGlb } from './glb';
-import { boxesOf, nearestNeighbour } from './measure';
+import { boxesOf, spacingOf } from './measure';
 import type { DecodedPoints } from './points';
 import { srgbFromLinear16 } from './srgb';
 
@@ -46,7 +46,7 @@ export async function decodePoints(buffer: ArrayBuffer): Promise<DecodedPoints> 
   ]; // prettier-ignore
   const hasConfidence = columns.every((column) => column.get('_CONFIDENCE') !== undefined);
   const unit = Math.hypot(matrix[0]!, matrix[1]!, matrix[2]!);
-  const spacing = nearestNeighbour(positions, count) * unit;
+  const spacing = spacingOf(positions, count) * unit;
   return { count, positions, colors, matrix, spacing, hasConfidence, ...boxesOf(positions, count, matrix) }; // prettier-ignore
 }
 

@@ -9,7 +9,7 @@ export interface DecodedPoints {
   readonly colors: Uint8Array<ArrayBuffer>;
   /** From the grid to the file's axes. */
   readonly matrix: Mat4;
-  /** Typical distance of a point to its nearest neighbour, in the file's axes. */
+  /** Typical distance of neighbouring points, in the file's axes. */
   readonly spacing: number;
   /** Around all points, in the file's axes. */
   readonly box: Box;
