@@ -214,6 +214,28 @@ async def test_a_job_of_a_replica_that_never_comes_back_goes_on_at_another(
         assert len(events[-1].job.steps[0].attempts) == 2
 
 
+async def test_a_database_that_fails_for_a_while_costs_an_attempt_and_not_the_job(
+    store: Path, fake: FakeCompute, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("epipar_gateway.runner.DATABASE_PAUSE_S", 0.01)
+    gate = asyncio.Event()
+    fake.script["Predict"].append(working(gate=gate))
+    engine = sa.create_engine(f"sqlite:///{store.parent}/gateway.sqlite")
+    async with running_suite(store, fake) as suite:
+        job = await suite.start()
+        await suite.until(job, "progress")
+        with engine.begin() as connection:
+            connection.execute(sa.text("ALTER TABLE job_events RENAME TO taken_away"))
+        gate.set()
+        await asyncio.wait_for(fake.idle.wait(), 30)
+        with engine.begin() as connection:
+            connection.execute(sa.text("ALTER TABLE taken_away RENAME TO job_events"))
+        events = await suite.events(job)
+    engine.dispose()
+    assert_whole(events)
+    assert [len(step.attempts) for step in events[-1].job.steps] == [2, 1]
+
+
 @pytest.mark.slow
 async def test_the_real_services_and_the_gateway_die_in_the_middle_and_a_scene_comes_out(
     store: Path,
