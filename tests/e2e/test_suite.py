@@ -110,7 +110,7 @@ async def test_a_cancelled_job_is_cancelled_and_its_scene_is_not_ready(
 ) -> None:
     upload = await uploaded(client, sample_clip)
     job = await client.start_reconstruction(upload.name, depth=SMALL)
-    states = []
+    states: list[str] = []
     async for event in client.watch_job(job.name):
         if event.progress is not None and not states:
             with pytest.raises(NotReadyError):
