@@ -134,3 +134,17 @@ async def running_suite(store: Path, fake: FakeCompute, **values: Any) -> AsyncI
 async def all_of(*awaitables: Any) -> list[Any]:
     """Await many at once."""
     return list(await asyncio.gather(*awaitables))
+
+
+async def first_done(*awaitables: Any, count: int) -> list[Any]:
+    """Await the first so many, and drop the others."""
+    tasks = [asyncio.ensure_future(awaitable) for awaitable in awaitables]
+    done = []
+    for finished in asyncio.as_completed(tasks):
+        done.append(await finished)
+        if len(done) == count:
+            break
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    return done

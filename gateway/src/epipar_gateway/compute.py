@@ -42,7 +42,7 @@ class StepResult(ResultEvent):
     Attributes:
         result: the numbers that are of use here: stage_seconds.
         artifacts: what it made.
-        cached: it was there before.
+        cached: it, or a part of it, was there before.
         frames: how much work it was, 0 where that is not known.
     """
 
@@ -142,6 +142,6 @@ def _result_of(result: Any) -> StepResult:
     return StepResult(
         result={"stage_seconds": dict(result.stage_seconds) if has_seconds else {}},
         artifacts=tuple(result.artifacts),
-        cached=result.cached,
+        cached=result.cached or getattr(result, "resumed_frames", 0) > 0,
         frames=frames,
     )

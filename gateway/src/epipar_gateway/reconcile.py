@@ -107,7 +107,7 @@ class Reconciler:
         mended = 0
         for ref, executor in refs.items():
             if ref not in waiting:
-                log.warning("job_was_never_queued", job=ref.job, step=ref.index)
+                log.info("job_queued_again", job=ref.job, step=ref.index)
                 await self._queue.enqueue(ref)
             elif not waiting[ref] or executor in dead:
                 await self._run_again(ref)

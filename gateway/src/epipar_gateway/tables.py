@@ -75,11 +75,11 @@ stage_timings = sa.Table(
     sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
     sa.Column("step", sa.String(16), nullable=False),
     sa.Column("engine", sa.String(64), nullable=False),
+    sa.Column("run", sa.BigInteger, nullable=False),  # when the call ended, in microseconds
     sa.Column("position", sa.SmallInteger, nullable=False),  # of the stage among the step's
     sa.Column("stage", sa.String(64), nullable=False),
     sa.Column("frames", sa.Integer, nullable=False),
     sa.Column("seconds", sa.Float, nullable=False),
-    sa.Column("created_us", sa.BigInteger, nullable=False),
     sa.Index("stage_timings_newest", "step", "engine", "id"),
 )
 

@@ -39,12 +39,8 @@ class _Feed:
     def __init__(self) -> None:
         self.watchers = 0
         self.changed = asyncio.Event()
+        self.last = 0  # sequence of the newest event known here, 0 before the first
         self._tail: deque[pb.WatchJobResponse] = deque(maxlen=TAIL_EVENTS)
-
-    @property
-    def last(self) -> int:
-        """Sequence of the newest event known here, 0 before the first."""
-        return self._tail[-1].sequence if self._tail else 0
 
     def push(self, event: pb.WatchJobResponse) -> None:
         """Take an event; one that is behind is dropped, after a gap only the new one is kept."""
@@ -53,7 +49,13 @@ class _Feed:
         if event.sequence != self.last + 1:
             self._tail.clear()
         self._tail.append(event)
+        self.last = event.sequence
         self.wake()
+
+    def read_up_to(self, sequence: int) -> None:
+        """Take note of the newest event that a watcher found in the table."""
+        if not self._tail:
+            self.last = max(self.last, sequence)
 
     def wake(self) -> None:
         """Wake all watchers."""
@@ -62,6 +64,8 @@ class _Feed:
 
     def after(self, sequence: int) -> list[pb.WatchJobResponse] | None:
         """Return the events after a sequence, None where they are not all in memory."""
+        if sequence >= self.last > 0:
+            return []
         if not self._tail or self._tail[0].sequence > sequence + 1:
             return None
         return [event for event in self._tail if event.sequence > sequence]
@@ -107,6 +111,7 @@ class WatchHub:
                 events = feed.after(sequence)
                 if events is None:
                     events = await source.events(job_id, sequence)
+                    feed.read_up_to(events[-1].sequence if events else sequence)
                 for event in events:
                     yield event
                     sequence = event.sequence

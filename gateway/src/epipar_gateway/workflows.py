@@ -8,6 +8,7 @@ the queue twice does nothing.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ APPLICATION_VERSION = "epipar-gateway-1"
 
 WORKFLOW = "epipar_step"
 GC_BATCH = 500
+END_WAIT_S = 5.0
+END_PAUSE_S = 0.02
 
 RunStep = Callable[[StepRef], Awaitable[bool]]
 PlaceOf = Callable[[str, int], Awaitable[tuple[str, int]]]
@@ -89,6 +92,7 @@ class StepQueue:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        await self._let_end()
         await asyncio.to_thread(DBOS.destroy, destroy_registry=True)
         # DBOS made its own threads the loop's default and has just shut them down.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())
@@ -135,6 +139,21 @@ class StepQueue:
         if ids:
             await DBOS.delete_workflows_async(ids)
         return len(ids)
+
+    async def _let_end(self) -> None:
+        """Wait until DBOS has written down how the workflows ended that were broken off here."""
+        deadline_s = time.monotonic() + END_WAIT_S
+        while time.monotonic() < deadline_s:
+            left = await DBOS.list_workflows_async(
+                status="PENDING",
+                executor_id=self._settings.executor,
+                limit=1,
+                load_input=False,
+                load_output=False,
+            )
+            if not left:
+                return
+            await asyncio.sleep(END_PAUSE_S)
 
     def _make_workflow(self) -> Callable[[str, int, int], Awaitable[None]]:
         async def run(job: str, index: int, run_number: int) -> bool:

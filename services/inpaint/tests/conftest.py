@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -20,9 +19,8 @@ from epipar_kit.store import open_store
 from epipar_kit.testing import serving
 from epipar_scene.folder import SceneFolder
 
+from .engines.install import install_median_engine
 from .rooms import RenderedRoom, make_room
-
-ENGINES = Path(__file__).parent / "engines"
 
 
 @pytest.fixture(scope="session")
@@ -73,23 +71,5 @@ async def stub(store_root: Path) -> AsyncIterator[Any]:
 
 @pytest.fixture
 def trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Install the engine "median" for this process and its jobs; return its file of orders.
-
-    A line in the file such as "stuck 2" makes it misbehave after that many views.
-    """
-    folder = tmp_path / "site"
-    info = folder / "median_engine-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: median-engine\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(
-        "[epipar.completion_engines]\n"
-        "median = median_engine:MedianEngine\n"
-        "absent = median_engine_of_nobody:Engine\n"
-    )
-    shutil.copy(ENGINES / "median_engine.py", folder)
-    monkeypatch.syspath_prepend(str(folder))
-    path = os.environ.get("PYTHONPATH")
-    monkeypatch.setenv("PYTHONPATH", str(folder) if not path else f"{folder}{os.pathsep}{path}")
-    orders = tmp_path / "orders"
-    monkeypatch.setenv("MEDIAN_ENGINE_ORDERS", str(orders))
-    return orders
+    """Install the engine "median" for this process and its jobs; return its file of orders."""
+    return install_median_engine(tmp_path, monkeypatch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -25,6 +26,16 @@ async def events_of(call: Any) -> list[Any]:
 async def result_of(call: Any) -> Any:
     """Return the result of a stream."""
     return (await events_of(call))[-1].result
+
+
+async def result_when_free(call: Callable[[], Any]) -> Any:
+    """Return the result of a call whose output a cancelled one may still hold for a moment."""
+    while True:
+        try:
+            return await result_of(call())
+        except grpc.aio.AioRpcError as error:
+            if error_from_call(error).reason != "OUTPUT_BUSY":
+                raise
 
 
 async def refused(call: Any) -> EpiparError:

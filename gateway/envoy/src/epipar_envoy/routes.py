@@ -11,6 +11,7 @@ from epipar_kit.settings import is_loopback
 _LOOPBACK_NAMES = ["localhost", "127.0.0.1", "[::1]"]
 # A gateway on loopback answers to loopback's names alone.
 _AS_UPSTREAM = {"auto_host_rewrite": True, "append_x_forwarded_host": True}
+_BACKSTOP_S = 5.0
 _BACK_OFF = {"base_interval": "0.1s", "max_interval": "2s"}
 # What never reached the service may always be repeated; what may have reached it only where
 # doing it twice does no harm.
@@ -113,24 +114,28 @@ def _grpc_route(
 ) -> Config:
     """Return a route of calls.
 
-    ``timeout`` would also cut a stream; ``max_stream_duration`` limits a call without a deadline,
-    and ``grpc_timeout_header_max`` the deadline that a caller may ask for. 0 is no limit.
+    A call's time is limited by the deadline that travels with it, in "grpc-timeout": the service
+    itself ends the call, with a status. Envoy's own limits would rewrite that header and break the
+    stream at the same moment, and the caller would see INTERNAL in place of DEADLINE_EXCEEDED. So
+    a call that brings no deadline is given one, and a service that keeps to none is cut when it
+    was silent for longer than that.
     """
-    limit = seconds(limit_s or 0)
-    idle = "0s" if limit_s is not None else seconds(settings.stream_idle_s)
-    return {
+    idle_s = settings.stream_idle_s if limit_s is None else limit_s + _BACKSTOP_S
+    route: Config = {
         "match": match,
         "route": {
             "cluster": upstream.name,
             "timeout": "0s",
-            "idle_timeout": idle,
-            "max_stream_duration": {
-                "max_stream_duration": limit,
-                "grpc_timeout_header_max": limit,
-            },
+            "idle_timeout": seconds(idle_s),
             "retry_policy": retries,
         },
     }
+    if limit_s is None:
+        route["route"]["max_stream_duration"] = {"max_stream_duration": "0s"}
+    else:
+        deadline = {"key": "grpc-timeout", "value": f"{round(limit_s * 1000)}m"}
+        route["request_headers_to_add"] = [{"header": deadline, "append_action": "ADD_IF_ABSENT"}]
+    return route
 
 
 def _retries(on: str) -> Config:

@@ -1,13 +1,15 @@
 /** The frame of the app: header, banner, the view of the address, toasts, drops from anywhere. */
 import { html, nothing, type TemplateResult } from 'lit';
 import { customElement, state } from 'lit/decorators.js';
+import { makeProblem } from './api/errors';
 import { Follow } from './follow';
 import { hrefOf, parseHash, type Route, type ViewName } from './router';
 import { icon } from './ui/icons';
 import { PICK_FILES } from './ui/pick';
+import { waiting } from './ui/pieces';
 import { Part } from './ui/part';
 import { ACCEPT, filesOfDrop } from './upload/checks';
-import type { JobStarted } from './upload/queue';
+import { JobStarted } from './upload/queue';
 import './views/scenes';
 import './views/jobs';
 import './views/job';
@@ -25,6 +27,7 @@ const TITLES: Readonly<Record<ViewName, string>> = {
 export class App extends Part {
   @state() private route: Route = parseHash(window.location.hash);
   @state() private dropping = false;
+  @state() private stageLoaded = false;
   private focusAfterUpdate = false;
 
   constructor() {
@@ -34,6 +37,14 @@ export class App extends Part {
     new Follow(this, () => this.app.theme);
     new Follow(this, () => this.app.uploads);
     new Follow(this, () => window, 'hashchange', this.onHash);
+    new Follow(
+      this,
+      () => this.app.connection,
+      'back',
+      () => {
+        this.loadStage();
+      },
+    );
   }
 
   override connectedCallback(): void {
@@ -44,7 +55,7 @@ export class App extends Part {
 
   private begin(): void {
     this.app.uploads.addEventListener('job', (event) => {
-      this.onJob(event as JobStarted);
+      if (event instanceof JobStarted) this.onJob(event);
     });
     void this.app.uploads.findEarlier();
     window.addEventListener('beforeunload', (event) => {
@@ -64,8 +75,17 @@ export class App extends Part {
 
   /** The element with its renderer comes with the first view that needs it. */
   private loadStage(): void {
-    if (this.route.view === 'scene') void import('./views/scene');
-    if (this.route.view === 'view') void import('./views/view');
+    const { view } = this.route;
+    if ((view !== 'scene' && view !== 'view') || this.stageLoaded) return;
+    Promise.all([import('./views/scene'), import('./views/view')]).then(
+      () => {
+        this.stageLoaded = true;
+      },
+      () => {
+        this.app.toasts.fail(makeProblem('SERVER_AWAY'), 'The viewer was not loaded');
+        this.app.connection.lost();
+      },
+    );
   }
 
   protected override updated(): void {
@@ -140,6 +160,10 @@ export class App extends Part {
 
   private view(): TemplateResult {
     const { app, route } = this;
+    const needsStage = route.view === 'scene' || route.view === 'view';
+    if (needsStage && !this.stageLoaded) {
+      return html`<div class="page">${waiting('Loading the viewer…')}</div>`;
+    }
     switch (route.view) {
       case 'scenes':
         return html`<ep-scenes .app=${app} .query=${route.params.get('q') ?? ''}></ep-scenes>`;

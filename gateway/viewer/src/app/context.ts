@@ -4,6 +4,7 @@ import { makeClients, makeTransport } from './api/clients';
 import { Connection } from './connection';
 import { JobHub } from './jobs/job_hub';
 import { JobStarter } from './jobs/starter';
+import { SceneNames } from './scene_names';
 import { ThemeSetting } from './theme';
 import { Toasts } from './toasts';
 import { UploadQueue } from './upload/queue';
@@ -14,6 +15,7 @@ export interface AppContext extends Clients {
   readonly hub: JobHub;
   readonly starter: JobStarter;
   readonly uploads: UploadQueue;
+  readonly names: SceneNames;
   readonly toasts: Toasts;
   readonly theme: ThemeSetting;
 }
@@ -33,6 +35,7 @@ export function makeContext(): AppContext {
     hub,
     starter,
     uploads: new UploadQueue(starter, new TusSender()),
+    names: new SceneNames(clients.scenes),
     toasts: new Toasts(),
     theme: new ThemeSetting(),
   };

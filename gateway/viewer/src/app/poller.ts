@@ -49,11 +49,18 @@ export class Poller implements ReactiveController {
     this.#again = false;
     await this.ask();
     this.#running = false;
+    this.#pause();
+  }
+
+  #pause(): void {
     if (!this.#connected) return;
-    if (this.#again) void this.#round();
-    else if (!document.hidden)
-      this.#timer = setTimeout(() => {
-        this.now();
-      }, this.pauseMs());
+    if (this.#again) {
+      void this.#round();
+      return;
+    }
+    if (document.hidden) return; // Coming back into view asks at once.
+    this.#timer = setTimeout(() => {
+      this.now();
+    }, this.pauseMs());
   }
 }

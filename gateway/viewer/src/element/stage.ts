@@ -7,10 +7,12 @@ import {
   boxRadius,
   boxMoved,
   distanceToBox,
+  type Mat4,
   type Vec3,
 } from '../core/math';
 import { type SceneCamera, parseCameras } from '../core/cameras';
 import { isAbort, ViewerError, viewerErrorFrom } from '../core/errors';
+import { FrustaShape } from '../core/frusta';
 import { frustumFromMatrix } from '../core/frustum';
 import { initialPose, type Pose, poseFromCamera } from '../core/initial_view';
 import { LIMITS } from '../core/limits';
@@ -71,6 +73,7 @@ export class Stage {
   private cameras: readonly SceneCamera[] = [];
   private camerasReady: Promise<void> = Promise.resolve();
   private markedCamera = -1;
+  private frusta: FrustaShape | undefined;
   private opening = new AbortController();
   private frameRequest = 0;
   private soon: ReturnType<typeof setTimeout> | undefined;
@@ -198,7 +201,7 @@ export class Stage {
     if (!this.options.showCameras || this.backend === undefined) return;
     const u = (x / this.canvas.clientWidth) * 2 - 1;
     const v = 1 - (y / this.canvas.clientHeight) * 2;
-    const index = this.backend.pickCamera(u, v, this.camera);
+    const index = this.frusta?.pick(u, v, this.viewProjection(), this.pose.eye) ?? -1;
     if (index < 0) return;
     this.markedCamera = index;
     this.invalidate();
@@ -275,7 +278,7 @@ export class Stage {
     const points = await this.decoded(url, signal);
     await this.camerasReady;
     if (signal.aborted || this.backend === undefined) return;
-    this.single = this.backend.upload(points, IDENTITY, points.spacing * LEAF_SPACING);
+    this.single = this.backend.upload(points, IDENTITY, points.spacing);
     this.takeBulk(points.bulk);
   }
 
@@ -319,7 +322,8 @@ export class Stage {
   private takeBulk(bulk: Box): void {
     this.bulk = bulk;
     this.controls.limit(boxRadius(bulk));
-    this.backend?.setCameras(this.cameras, boxRadius(bulk) * FRUSTUM_SIZE);
+    this.frusta = new FrustaShape(this.cameras, boxRadius(bulk) * FRUSTUM_SIZE);
+    this.backend?.setFrusta(this.frusta);
     // Another version of the same scene is seen from where the last one was.
     const isKnown = this.lastBulk !== undefined && areAlike(bulk, this.lastBulk);
     if (!isKnown && !this.hasOwnPose) this.resetView(true);
@@ -378,9 +382,18 @@ export class Stage {
 
   private view(eye: Vec3): View {
     const { camera } = this;
-    const matrix = camera.projectionMatrix.clone().multiply(camera.matrixWorldInverse);
     const pixelsPerRadian = this.canvas.height / (2 * Math.tan((camera.fov * Math.PI) / 360));
-    return { frustum: frustumFromMatrix(matrix.elements), eye, pixelsPerRadian, near: camera.near };
+    return {
+      frustum: frustumFromMatrix(this.viewProjection()),
+      eye,
+      pixelsPerRadian,
+      near: camera.near,
+    };
+  }
+
+  private viewProjection(): Mat4 {
+    const { projectionMatrix, matrixWorldInverse } = this.camera;
+    return projectionMatrix.clone().multiply(matrixWorldInverse).elements;
   }
 
   /** Put near and far around the scene as seen from here. */

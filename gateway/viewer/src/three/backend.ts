@@ -1,6 +1,6 @@
 /** What draws: the seam between the element and WebGL2 or WebGPU. */
 import type { PerspectiveCamera } from 'three';
-import type { SceneCamera } from '../core/cameras';
+import type { FrustaShape } from '../core/frusta';
 import type { Box, Mat4, Vec3 } from '../core/math';
 import type { TileContent } from '../core/tile_stream';
 import type { DecodedPoints } from '../worker/points';
@@ -44,12 +44,10 @@ export interface BackendEvents {
 export interface Backend {
   readonly kind: 'webgl2' | 'webgpu';
   upload(points: DecodedPoints, sceneFromFile: Mat4, spacing: number): GpuTile;
-  setCameras(cameras: readonly SceneCamera[], size: number): void;
+  setFrusta(shape: FrustaShape): void;
   /** Sizes are of the drawing buffer. */
   resize(width: number, height: number): void;
   render(frame: Frame): void;
-  /** Return the camera whose frustum covers a place of the view (-1..1); -1 for none. */
-  pickCamera(x: number, y: number, camera: PerspectiveCamera): number;
   /** Return the nearest drawn scene point around a pixel of the drawing buffer, of the last frame. */
   pick(x: number, y: number, camera: PerspectiveCamera): Promise<Vec3 | undefined>;
   dispose(): void;

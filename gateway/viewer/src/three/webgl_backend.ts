@@ -24,11 +24,11 @@ import { confidenceTable } from '../core/confidence';
 import { ViewerError } from '../core/errors';
 import { type Box, boxMoved, type Mat4, multiply, type Vec3 } from '../core/math';
 import { SpacingVolume, VOLUME_SIZE } from '../core/spacing_volume';
-import type { SceneCamera } from '../core/cameras';
+import type { FrustaShape } from '../core/frusta';
 import { BYTES_PER_POINT, type DecodedPoints } from '../worker/points';
 import type { Backend, BackendEvents, Frame, GpuTile } from './backend';
 import { COMPOSITE_FRAGMENT, FULL_SCREEN_VERTEX, PICK_FRAGMENT } from './composite_shader';
-import { Frusta } from './frusta';
+import { FrustaLines } from './frusta_lines';
 import { COVERAGE, POINT_FRAGMENT, POINT_VERTEX } from './point_shader';
 
 /** Halvings of brightness for each octave of depth that a pixel lies behind its neighbours. */
@@ -59,7 +59,7 @@ export class WebGlBackend implements Backend {
   private readonly scene = new Scene();
   private readonly target = makeTarget();
   private readonly pickTarget = new WebGLRenderTarget(PICK_SIZE, PICK_SIZE, { depthBuffer: false });
-  private readonly frusta = new Frusta();
+  private readonly frusta = new FrustaLines();
   private readonly heat = new DataTexture(confidenceTable(256), 256, 1);
   private readonly volumeTexture = new Data3DTexture(null, VOLUME_SIZE, VOLUME_SIZE, VOLUME_SIZE);
   private volume: SpacingVolume | undefined;
@@ -117,12 +117,8 @@ export class WebGlBackend implements Backend {
     return new WebGlTile(object, points.count, spacing, boxMoved(sceneFromFile, points.box));
   }
 
-  setCameras(cameras: readonly SceneCamera[], size: number): void {
-    this.frusta.set(cameras, size);
-  }
-
-  pickCamera(x: number, y: number, camera: PerspectiveCamera): number {
-    return this.frusta.pick(x, y, camera);
+  setFrusta(shape: FrustaShape): void {
+    this.frusta.show(shape);
   }
 
   resize(width: number, height: number): void {
@@ -202,7 +198,7 @@ export class WebGlBackend implements Backend {
       tile.object.material = material;
       children.push(tile.object);
     }
-    if (frame.showCameras) children.push(this.frusta.lines);
+    if (frame.showCameras) children.push(this.frusta.object);
     if (isSame(frame.tiles, this.drawn)) return;
     this.drawn = frame.tiles;
     const around = unionOf(frame.tiles);

@@ -2,6 +2,9 @@
  * Starts the scripted gateway: `node tests/fake/main.mjs [--port 0] [--web DIR] [--store DIR]
  * [--scenes full|empty] [--tick-ms 0]`; one ready line of JSON on stdout, ends with its stdin.
  */
+import console from 'node:console';
+import process from 'node:process';
+import { URL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { fileURLToPath } from 'node:url';
 import { createServer } from 'vite';

@@ -2,7 +2,7 @@
 import { createReadStream, existsSync, statSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { extname, join, normalize } from 'node:path';
+import { extname, join, normalize, resolve } from 'node:path';
 import { makeRouter } from './services';
 import { World } from './world';
 import { roomGlb } from './room_glb';
@@ -162,8 +162,8 @@ async function upload(
 }
 
 async function file(root: string, key: string, response: ServerResponse): Promise<void> {
-  const at = join(root, normalize(decodeURIComponent(key)));
-  if (root !== '' && at.startsWith(root) && existsSync(at) && statSync(at).isFile()) {
+  const at = join(resolve(root), normalize(decodeURIComponent(key)));
+  if (root !== '' && at.startsWith(resolve(root)) && existsSync(at) && statSync(at).isFile()) {
     response.writeHead(200, { 'Content-Type': TYPES[extname(at)] ?? 'application/octet-stream' });
     createReadStream(at).pipe(response);
     return;

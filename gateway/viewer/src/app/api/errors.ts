@@ -123,8 +123,12 @@ export function problemOf(error: unknown, online = navigator.onLine): Problem {
 
 /** Make a Problem from a failure that a job or an attempt carries. */
 export function problemOfFailure(failure: Failure): Problem {
-  return makeProblem(reasonNameOf(ErrorReason[failure.reason] ?? ''), failure.message);
+  return makeProblem(reasonNameOf(nameOfReason(failure.reason)), failure.message);
 }
+
+/** A newer server may send a reason that this page does not know. */
+const nameOfReason = (reason: number): string =>
+  (ErrorReason as Readonly<Record<number, string | undefined>>)[reason] ?? '';
 
 /** True where the server was not reached, so that the same call may work in a moment. */
 export function isAway(problem: Problem): boolean {

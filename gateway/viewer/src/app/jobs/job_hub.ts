@@ -222,7 +222,7 @@ function recall(name: string): JobView {
     if (text === null) return { stale: false };
     const { sequence, job } = JSON.parse(text) as { sequence: string; job: JsonValue };
     const known = fromJson(JobSchema, job);
-    return { ...snapshotOf(known), sequence: BigInt(sequence), stale: true };
+    return { ...snapshotOf(known), sequence: BigInt(sequence), stale: false };
   } catch {
     return { stale: false };
   }

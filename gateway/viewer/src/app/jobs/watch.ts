@@ -83,14 +83,15 @@ export async function watchJob(
   let last = afterSequence;
   let gaps = 0;
   let failures = 0;
-  while (!signal.aborted) {
+  const isOver = (): boolean => signal.aborted;
+  while (!isOver()) {
     const before = last;
     const end = await follow(name, last, signal, parts, (event) => {
       last = event.sequence;
       gaps = 0;
       onEvent(event);
     });
-    if (end.kind === 'ended' || signal.aborted) return last;
+    if (end.kind === 'ended' || isOver()) return last;
     if (end.kind === 'closed' && (await hasEnded(name, last, signal, parts))) return last;
     if (end.kind === 'gap' && ++gaps >= GAPS_TOLERATED)
       throw new WatchGapError(name, last, end.got);

@@ -30,7 +30,7 @@ export interface UploadItem {
   readonly upload?: string;
   readonly job?: string;
   readonly scene?: string;
-  readonly problem?: Problem;
+  readonly problem?: Problem | undefined;
 }
 
 interface Entry {
@@ -116,9 +116,7 @@ export class UploadQueue extends EventTarget {
   resume(id: number): void {
     const entry = this.#entry(id);
     if (!entry || (entry.item.state !== 'paused' && entry.item.state !== 'failed')) return;
-    const { problem: _, ...item } = entry.item;
-    entry.item = { ...item, state: 'waiting' };
-    this.#changed();
+    this.#set(entry, { state: 'waiting', problem: undefined });
     this.#next();
   }
 

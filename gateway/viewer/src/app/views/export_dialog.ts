@@ -49,7 +49,7 @@ export class ExportDialog extends Part {
         <label class="field">
           <span>Compression</span>
           <select name="codec">
-            ${CODECS.map(([value, words]) => html`<option value=${value}>${words}</option>`)}
+            ${CODECS.map(([, words], index) => html`<option value=${index}>${words}</option>`)}
           </select>
         </label>
         <div class="pair">
@@ -91,7 +91,7 @@ export class ExportDialog extends Part {
     const form = new FormData(event.target as HTMLFormElement);
     void this.start(
       textOf(form, 'name'),
-      Number(textOf(form, 'codec')),
+      CODECS[Number(textOf(form, 'codec'))]?.[0] ?? Codec.MESHOPT,
       Number(textOf(form, 'bits')),
       Number(textOf(form, 'points')),
     );

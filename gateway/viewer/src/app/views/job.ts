@@ -3,6 +3,7 @@ import { html, nothing, type TemplateResult } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
 import { Job_State, type Job } from '../../gen/epipar/scene/v1/job_service_pb';
 import { problemOf } from '../api/errors';
+import { Follow } from '../follow';
 import { idOf } from '../format';
 import { isActive, kindWords } from '../jobs/job_state';
 import { hrefOf } from '../router';
@@ -15,6 +16,11 @@ export class JobPage extends Part {
   @property() name = '';
   @state() private job: Job | undefined;
 
+  constructor() {
+    super();
+    new Follow(this, () => this.app.names);
+  }
+
   protected override render(): TemplateResult {
     const job = this.job?.name === this.name ? this.job : undefined;
     const scene = job?.scene ?? '';
@@ -23,7 +29,7 @@ export class JobPage extends Part {
         <a href="#/jobs">Jobs</a> <span aria-hidden="true">/</span> ${idOf(this.name)}
       </p>
       <div class="page-head">
-        <h1>${job ? `${kindWords(job.kind)} of ${idOf(scene)}` : 'Job'}</h1>
+        <h1>${job ? `${kindWords(job.kind)} of ${this.app.names.titleOf(scene)}` : 'Job'}</h1>
         ${
           scene
             ? html`<a

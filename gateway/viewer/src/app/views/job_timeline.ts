@@ -8,7 +8,7 @@ import {
 } from '../../gen/epipar/scene/v1/job_service_pb';
 import { problemOfFailure } from '../api/errors';
 import { duration, millis, remaining } from '../format';
-import { shareOf, stateWords, stepWords } from '../jobs/job_state';
+import { isActive, shareOf, stateWords, stepWords } from '../jobs/job_state';
 import { icon, type IconName } from '../ui/icons';
 import { bar, progressText } from '../ui/pieces';
 
@@ -43,16 +43,18 @@ function stepRow(step: Step, job: Job, remainingS: number, now: number): Templat
     <div class="step-body">
       <h3>
         ${stepWords(step.name)}
-        <span class="step-state muted small">${stateOf(step, now)}</span>
+        <span class="step-state muted small">${stateOf(step, job, now)}</span>
       </h3>
-      ${running ? runningPart(step, remainingS) : nothing} ${attempts(step.attempts, now)}
+      ${running ? runningPart(step, remainingS) : nothing}
+      ${sameAsJob(step, job) ? nothing : attempts(step.attempts, now)}
     </div>
   </li>`;
 }
 
-function stateOf(step: Step, now: number): string {
+function stateOf(step: Step, job: Job, now: number): string {
   const seconds = secondsOf(step.attempts, now);
-  const words = step.state === Job_State.QUEUED ? 'Waiting' : stateWords(step.state);
+  const never = step.state === Job_State.QUEUED && !isActive(job.state);
+  const words = never ? 'Not started' : stateWords(step.state);
   return seconds > 0 ? `${words} · ${duration(seconds)}` : words;
 }
 
@@ -76,6 +78,10 @@ function runningPart(step: Step, remainingS: number): TemplateResult {
   `;
 }
 
+/** The only attempt failed as the job did: its words stand above. */
+const sameAsJob = (step: Step, job: Job): boolean =>
+  step.attempts.length === 1 && step.attempts[0]?.failure?.message === job.failure?.message;
+
 /** One attempt that goes well needs no words; of several each says how it went. */
 function attempts(all: readonly Attempt[], now: number): TemplateResult | typeof nothing {
   if (all.length < 2 && all[0]?.failure === undefined) return nothing;
@@ -85,7 +91,7 @@ function attempts(all: readonly Attempt[], now: number): TemplateResult | typeof
       const end = millis(attempt.endTime);
       const took = ((Number.isNaN(end) ? now : end) - millis(attempt.startTime)) / 1000;
       const how = problem
-        ? `${problem.title}${problem.message ? ` — ${problem.message}` : ''}`
+        ? problem.message || problem.title
         : attempt.endTime
           ? 'went well'
           : 'goes on from the finished parts';

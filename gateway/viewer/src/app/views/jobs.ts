@@ -4,7 +4,7 @@ import { customElement, property, state } from 'lit/decorators.js';
 import { Job_Kind, Job_State, type Job } from '../../gen/epipar/scene/v1/job_service_pb';
 import { problemOf, problemOfFailure, type Problem } from '../api/errors';
 import { Follow } from '../follow';
-import { duration, idOf, millis, plural } from '../format';
+import { duration, millis, plural } from '../format';
 import { currentStep, isActive, kindWords, shareOf, stateWords } from '../jobs/job_state';
 import { Poller } from '../poller';
 import { hrefOf } from '../router';
@@ -38,6 +38,7 @@ export class JobsView extends Part {
 
   constructor() {
     super();
+    new Follow(this, () => this.app.names);
     new Follow(
       this,
       () => this.app.connection,
@@ -141,7 +142,7 @@ export class JobsView extends Part {
       </p>`;
     }
     return html`<ul class="card job-list">
-        ${jobs.map((job) => row(job))}
+        ${jobs.map((job) => row(job, this.app.names.titleOf(job.scene)))}
       </ul>
       ${
         this.next
@@ -161,7 +162,7 @@ export class JobsView extends Part {
   }
 }
 
-function row(job: Job): TemplateResult {
+function row(job: Job, title: string): TemplateResult {
   const step = currentStep(job);
   const took = (millis(job.endTime) - millis(job.startTime)) / 1000;
   const failed = job.failure ? problemOfFailure(job.failure).title : '';
@@ -169,7 +170,7 @@ function row(job: Job): TemplateResult {
   return html`<li class="job-row">
     <div class="job-row-text">
       <h2>
-        <a class="cover" href=${hrefOf(job.name)}>${kindWords(job.kind)} of ${idOf(job.scene)}</a>
+        <a class="cover" href=${hrefOf(job.name)}>${kindWords(job.kind)} of ${title}</a>
       </h2>
       <p class="small muted facts numbers">
         ${when(millis(job.createTime))}
@@ -181,8 +182,7 @@ function row(job: Job): TemplateResult {
     ${
       job.state === Job_State.RUNNING
         ? html`<div class="job-row-bar small muted numbers">
-            ${bar(`Progress of ${idOf(job.scene)}`, shareOf(step?.progress))}
-            ${progressText(step?.progress)}
+            ${bar(`Progress of ${title}`, shareOf(step?.progress))} ${progressText(step?.progress)}
           </div>`
         : nothing
     }

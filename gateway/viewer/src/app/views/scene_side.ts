@@ -36,9 +36,11 @@ export function factsSection(
 ): TemplateResult {
   const missing = facts?.unregistered ?? [];
   const timings = Object.entries(facts?.timings ?? {});
+  const rows = [...frameRows(scene, facts), ...exportRows(exported), ...qualityRows(facts)];
+  if (rows.length === 0) return html``;
   return html`<section>
     <h2>Facts</h2>
-    ${factList([...frameRows(scene, facts), ...exportRows(exported), ...qualityRows(facts)])}
+    ${factList(rows)}
     ${
       missing.length > 0
         ? html`<details class="small">

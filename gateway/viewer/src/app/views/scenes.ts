@@ -77,6 +77,7 @@ export class ScenesView extends Part {
       ]);
       if (query !== this.query) return;
       this.scenes = page.scenes;
+      this.app.names.learn(page.scenes);
       this.next = page.nextPageToken;
       this.problem = undefined;
       this.take(active.jobs);
@@ -204,14 +205,31 @@ export class ScenesView extends Part {
     const title = sceneTitle(scene);
     return html`<li class="card scene-card">
       <div class="thumb">
+        ${icon(scene.state === Scene_State.FAILED ? 'alert' : 'film', 32)}
         ${
           scene.thumbnail
-            ? html`<img src=${fileUrl(scene.thumbnail)} alt="" loading="lazy" decoding="async" />`
-            : icon(scene.state === Scene_State.FAILED ? 'alert' : 'film', 32)
+            ? html`<img
+                src=${fileUrl(scene.thumbnail)}
+                alt=""
+                loading="lazy"
+                decoding="async"
+                @error=${hide}
+              />`
+            : nothing
         }
       </div>
       <div class="scene-card-body">
-        <h2><a class="cover" href=${hrefOf(scene.name)}>${title}</a></h2>
+        <div class="scene-card-head">
+          <h2><a class="cover" href=${hrefOf(scene.name)}>${title}</a></h2>
+          <button
+            class="button plain square"
+            aria-label="Delete ${title}"
+            title="Delete"
+            @click=${() => void this.delete(scene)}
+          >
+            ${icon('trash')}
+          </button>
+        </div>
         <p class="facts small muted">
           ${sceneChip(scene.state)}
           ${scene.registeredFrames > 0 ? html`<span>${plural(scene.registeredFrames, 'frame')}</span>` : nothing}
@@ -219,14 +237,6 @@ export class ScenesView extends Part {
         </p>
         ${job ? jobLine(job, title) : nothing}
       </div>
-      <button
-        class="button plain square card-delete"
-        aria-label="Delete ${title}"
-        title="Delete"
-        @click=${() => void this.delete(scene)}
-      >
-        ${icon('trash')}
-      </button>
     </li>`;
   }
 
@@ -248,6 +258,11 @@ export class ScenesView extends Part {
     this.poller.now();
   }
 }
+
+/** A picture that is missing leaves the icon behind it. */
+const hide = (event: Event): void => {
+  (event.target as HTMLElement).hidden = true;
+};
 
 function jobLine(job: Job, title: string): TemplateResult {
   const step = currentStep(job);

@@ -63,6 +63,16 @@ export class Stage extends Part {
     }
   }
 
+  /** The viewer's own keys change what it shows: the buttons and the address follow. */
+  private readonly onViewerKey = (): void => {
+    const { viewer } = this;
+    if (!viewer) return;
+    const { colorMode: color, showCameras: cameras } = viewer;
+    if (color !== this.settings.color || cameras !== this.settings.cameras) {
+      this.change({ color, cameras });
+    }
+  };
+
   protected override updated(): void {
     this.unlink?.();
     this.unlink =
@@ -82,6 +92,7 @@ export class Stage extends Part {
     return html`<div
       class="stage"
       style="--split: ${this.split}%"
+      @keyup=${this.onViewerKey}
       @epipar-progress=${this.onStats}
       @epipar-settled=${this.onStats}
       @epipar-first-pixels=${this.onFirstPixels}
