@@ -257,7 +257,7 @@ async def test_the_real_services_and_the_gateway_die_in_the_middle_and_a_scene_c
             await gateway.kill()
             await gateway.start()
             await gateway.watch(job, seen)
-            await asyncio.to_thread(again.stop)
+            await asyncio.to_thread(again.__exit__, None, None, None)
     assert_whole(seen)
     assert len(seen[-1].job.steps[0].attempts) >= 3
     assert (store / job.scene / "exports/default/tileset.json.zst").is_file()
