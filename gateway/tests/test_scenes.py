@@ -176,6 +176,19 @@ async def test_an_engine_that_is_switched_off_is_unavailable(store, fake) -> Non
         assert (await refusal(suite.jobs.StartCompletion(request))).reason == "ENGINE_UNAVAILABLE"
 
 
+async def test_an_engine_that_is_unknown_or_cannot_run_is_refused_before_the_queue(suite) -> None:
+    error = await refusal(suite.start(engine="mvx"))
+    assert (error.reason, error.field) == ("ENGINE_UNKNOWN", "engine")
+    assert "installed: mvs" in error.message
+    job = await suite.ended(await suite.start(engine="mvs"))
+    request = pb.StartCompletionRequest(
+        scene=job.scene, intent=inpaint_pb.INTENT_COMPLETE, engine="nerfiller"
+    )
+    error = await refusal(suite.jobs.StartCompletion(request))
+    assert (error.reason, error.retry_after_s) == ("ENGINE_UNAVAILABLE", None)
+    assert "no GPU was found" in error.message
+
+
 async def test_more_jobs_than_may_wait_are_refused(store, fake) -> None:
     fake.script["Predict"].append(working(gate=asyncio.Event()))
     async with running_suite(store, fake, max_active_jobs=2) as suite:

@@ -25,7 +25,7 @@ from epipar_gateway.job_log import (
 from epipar_gateway.paging import Page
 from epipar_gateway.plans import JobPlan, step_names
 from epipar_gateway.request_ids import RequestKey, answered_before, forget, remember
-from epipar_gateway.runner import StepRef
+from epipar_gateway.step_record import StepRef
 from epipar_gateway.tables import jobs
 from epipar_kit.errors import (
     AlreadyExistsError,
