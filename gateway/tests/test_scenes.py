@@ -147,6 +147,10 @@ async def test_an_output_that_is_being_made_with_other_options_is_refused(suite:
     assert (await suite.ended(first)).state == pb.Job.STATE_SUCCEEDED
     same = (await suite.jobs.StartExport(request(12))).job
     assert (await suite.ended(same)).state == pb.Job.STATE_SUCCEEDED
+    assert (await refusal(suite.jobs.StartExport(request(10)))).reason == "OUTPUT_EXISTS"
+    shutil.rmtree(suite.store / job.scene / "exports/mine")
+    other = (await suite.jobs.StartExport(request(10))).job
+    assert (await suite.ended(other)).state == pb.Job.STATE_SUCCEEDED
 
 
 async def test_an_upload_that_does_not_exist_is_refused(suite: Suite) -> None:

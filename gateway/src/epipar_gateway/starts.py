@@ -95,7 +95,14 @@ class JobStarts:
         if request.completion:
             await self._check_completion(plan.scene, request.completion)
         return await self._book.start(
-            NewJob(pb.Job.KIND_EXPORT, plan, priority, key, _scene_is_there(plan))
+            NewJob(
+                pb.Job.KIND_EXPORT,
+                plan,
+                priority,
+                key,
+                _scene_is_there(plan),
+                await self._is_made(plan),
+            )
         )
 
     async def completion(
@@ -112,8 +119,18 @@ class JobStarts:
         await self._engines.check("inpaint", request.engine or DEFAULT_COMPLETION_ENGINE)
         await self._check_finished(plan.scene)
         return await self._book.start(
-            NewJob(pb.Job.KIND_COMPLETION, plan, priority, key, _scene_is_there(plan))
+            NewJob(
+                pb.Job.KIND_COMPLETION,
+                plan,
+                priority,
+                key,
+                _scene_is_there(plan),
+                await self._is_made(plan),
+            )
         )
+
+    async def _is_made(self, plan: JobPlan) -> bool:
+        return await asyncio.to_thread(self._scenes.files.exists, plan.output)
 
     async def _check_finished(self, scene_id: str) -> None:
         state = await self._scenes.refresh(scene_id)
