@@ -44,7 +44,6 @@ class FakeCompute:
         self.running: Counter[str] = Counter()
         self.peak: Counter[str] = Counter()
         self.cancelled = asyncio.Event()
-        self.idle = asyncio.Event()
         self.address = "127.0.0.1:0"
         self._server: grpc.aio.Server | None = None
 
@@ -104,8 +103,6 @@ class FakeCompute:
             yield
         finally:
             self.running[method] -= 1
-            if not self.running.total():
-                self.idle.set()
 
 
 class _Depth(depth_grpc.DepthServiceServicer):
