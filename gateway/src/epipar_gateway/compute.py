@@ -11,8 +11,10 @@ from typing import Any, Self
 import grpc
 
 from epipar.common.v1 import artifact_pb2
+from epipar.depth.v1 import depth_service_pb2 as depth_pb
 from epipar.depth.v1 import depth_service_pb2_grpc as depth_grpc
 from epipar.export.v1 import export_service_pb2_grpc as export_grpc
+from epipar.inpaint.v1 import inpaint_service_pb2 as inpaint_pb
 from epipar.inpaint.v1 import inpaint_service_pb2_grpc as inpaint_grpc
 from epipar_gateway.plans import StepPlan
 from epipar_kit.errors import InternalError
@@ -23,6 +25,9 @@ from epipar_kit.wire import error_from_call
 
 NO_HEARTBEAT_S = 86_400.0
 """The services' own heartbeats keep a silent call alive; nothing needs to be stored for them."""
+
+LIST_S = 3.0
+"""How long a service may take to list its engines."""
 
 _OPTIONS = [
     ("grpc.enable_retries", 0),  # retries are the job's own, and stand in it
@@ -95,6 +100,19 @@ class ComputeServices:
                 if event != last:
                     yield event
                 last = event
+
+    async def engines(self, service: str) -> list[Any] | None:
+        """Return what ListEngines of a service answers, None where it does not answer in time."""
+        stubs: dict[str, tuple[Any, Any]] = {
+            "depth": (depth_grpc.DepthServiceStub, depth_pb.ListEnginesRequest),
+            "inpaint": (inpaint_grpc.InpaintServiceStub, inpaint_pb.ListEnginesRequest),
+        }
+        stub, request = stubs[service]
+        try:
+            answer = await stub(self._channels[service]).ListEngines(request(), timeout=LIST_S)
+        except grpc.aio.AioRpcError:
+            return None
+        return list(answer.engines)
 
     async def _events(
         self, step: StepPlan, timeout_s: float, request_id: str

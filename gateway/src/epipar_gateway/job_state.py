@@ -21,7 +21,8 @@ ENDED = frozenset({pb.Job.STATE_SUCCEEDED, pb.Job.STATE_FAILED, pb.Job.STATE_CAN
 
 INTERRUPTED = failure_pb2.Failure(
     reason=error_reason_pb2.ERROR_REASON_ENGINE_UNAVAILABLE,
-    message="the gateway stopped in the middle of this call; another attempt goes on",
+    message="the gateway stopped, or lost its database, in the middle of this call; "
+    "another attempt goes on",
 )
 _CANCELLED = failure_pb2.Failure(
     reason=error_reason_pb2.ERROR_REASON_CANCELLED, message="the job was cancelled"
