@@ -214,7 +214,7 @@ async def test_a_call_ends_at_its_deadline_or_at_the_door_s_own(
             await pb_grpc.JobServiceStub(channel).GetJob(request, timeout=timeout_s)
     at.jobs.may_finish.set()
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert 0 < at.jobs.remaining_s <= (timeout_s or 2.0)
+    assert 0 < at.jobs.remaining_s < (timeout_s or 2.0) + 0.5  # the header is rounded up
 
 
 async def test_a_deadline_of_a_stream_travels_too(at: Door) -> None:
@@ -227,7 +227,7 @@ async def test_a_deadline_of_a_stream_travels_too(at: Door) -> None:
                 pass
     at.jobs.may_finish.set()
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert 0 < at.jobs.remaining_s <= 1.0
+    assert 0 < at.jobs.remaining_s < 1.5
 
 
 async def test_nobody_outside_can_say_who_he_is(at: Door) -> None:
