@@ -64,6 +64,8 @@ async def test_all_services_serve_and_share_one_store(epipar: Epipar) -> None:
         assert process.returncode == 130
         assert [event["event"] for event in events_of(out)] == ["stopping", "stopped"]
     epipar.assert_all_services_ended(timeout_s=0)
+    door, gateway, *compute = (epipar.folder / ".ends").read_text().split()
+    assert (door, gateway, set(compute)) == ("envoy", "gateway", {"depth", "export", "inpaint"})
     for part in ready["services"]:
         log = (epipar.folder / "data" / "logs" / f"{part}.log").read_text()
         assert log.splitlines() == [f"{part} serves", f"{part} ends"]
