@@ -176,7 +176,7 @@ async def test_another_request_does_not_overwrite_a_completion(stub, masked, sto
 
 async def test_fresh_masks_are_made_first_and_kept(stub, masked, store_root):
     events = await events_of(stub.Complete(request(fresh=masked)))
-    assert stages_of(events)[:3] == ["masks", "statistics", "overlay"]
+    assert stages_of(events)[:4] == ["regions", "masks", "statistics", "overlay"]
     assert {"masks", "views"} <= set(events[-1].result.stage_seconds)
     name = manifest_of(store_root)["mask_set"]["name"]
     fresh = MaskSet.open(store_root / SCENE / "masks" / name)

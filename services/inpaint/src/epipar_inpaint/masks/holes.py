@@ -19,6 +19,9 @@ from epipar_scene.geometry import backproject, pixel_centers
 _UNSURE_REACH_PX = 12.0
 """How far from a region's known pixels an unsure pixel may still be one of them, at width 640."""
 
+_BEFORE = 0.9
+"""Depth below this share of a region's depth stands before it, trusted or not."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FrameData:
@@ -30,6 +33,8 @@ class FrameData:
         confidence: (H, W) 255 * confidence.
         sky: (H, W) True = sky; None where the scene has no sky mask.
         user_hole: (H, W) True = take away; None where there is no user mask.
+        region_depth: (H, W) nearest surface of the regions as other views tell; infinity = none.
+            None where nobody told.
     """
 
     frame: Frame
@@ -37,6 +42,13 @@ class FrameData:
     confidence: U8
     sky: Bools | None = None
     user_hole: Bools | None = None
+    region_depth: F32 | None = None
+
+    def is_sure(self, options: MaskOptions) -> Bools:
+        """Return the (H, W) pixels whose depth is known and trusted."""
+        is_known = np.isfinite(self.depth) & (self.depth > 0)
+        trusted: Bools = is_known & (self.confidence >= 255 * options.min_confidence)
+        return trusted
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,8 +68,7 @@ def find_holes(data: FrameData, options: MaskOptions) -> Holes:
     colour alone.
     """
     sky = data.sky if data.sky is not None else np.zeros(data.depth.shape, np.bool_)
-    is_known = np.isfinite(data.depth) & (data.depth > 0)
-    is_sure = is_known & (data.confidence >= 255 * options.min_confidence)
+    is_sure = data.is_sure(options)
     asked = np.zeros(data.depth.shape, np.bool_)
     if data.user_hole is not None:
         asked |= data.user_hole
@@ -78,13 +89,15 @@ def _in_regions(data: FrameData, is_sure: Bools, sky: Bools, options: MaskOption
     """Return the (H, W) pixels that show what lies in a region.
 
     A pixel with trusted depth shows it if its point lies in the region. A pixel without is unsure;
-    it counts only if its ray passes through the region, and then
+    it counts
 
+    - where another view has a trusted point of the region and nothing here says that something
+      stands before it, and else, if its ray passes through the region,
     - where it belongs to an unsure area that only the region's pixels enclose, or
     - where it is nearer to a pixel of the region than to one with trusted depth that is not, and
       within 12 pixels (at width 640) of it.
 
-    An object without any trusted depth is therefore not found by a region: a user mask is the way.
+    An object of which no view trusts its depth is therefore not found: a user mask is the way.
     """
     camera, pose = data.frame.intrinsics, data.frame.cam_to_world
     shape = data.depth.shape
@@ -94,9 +107,12 @@ def _in_regions(data: FrameData, is_sure: Bools, sky: Bools, options: MaskOption
     inside = np.zeros(shape, np.bool_)
     for region in options.regions:
         inside.flat[sure[region.contains(points)]] = True
+    elsewhere = (is_sure | sky) & ~inside
+    if data.region_depth is not None:
+        inside |= _told_by_others(data, data.region_depth) & ~elsewhere
     if not inside.any():
         return inside
-    unsure = np.flatnonzero(~is_sure & ~sky)
+    unsure = np.flatnonzero(~inside & ~elsewhere)
     pixels = pixel_centers(camera.width, camera.height)[unsure]
     rays = np.stack(
         [
@@ -110,8 +126,14 @@ def _in_regions(data: FrameData, is_sure: Bools, sky: Bools, options: MaskOption
     candidate = np.zeros(shape, np.bool_)
     for region in options.regions:
         candidate.flat[unsure[region.crossed_by(pose[:3, 3], directions)]] = True
-    elsewhere = (is_sure | sky) & ~inside
     return inside | _joined(inside, candidate, elsewhere, scaled_px(_UNSURE_REACH_PX, shape[1]))
+
+
+def _told_by_others(data: FrameData, region_depth: F32) -> Bools:
+    """Return the (H, W) pixels in which others see the region, unless depth here stands before it."""
+    with np.errstate(invalid="ignore"):
+        before = (data.depth > 0) & (data.depth < _BEFORE * region_depth)
+    return np.isfinite(region_depth) & ~before
 
 
 def _joined(inside: Bools, candidate: Bools, elsewhere: Bools, reach_px: float) -> Bools:
