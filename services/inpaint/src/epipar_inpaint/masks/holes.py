@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from epipar_inpaint.masks.options import MaskOptions, scaled_px
 from epipar_scene.arrays import F32, F64, U8, Bools
 from epipar_scene.frames import Frame
-from epipar_scene.geometry import backproject, pixel_centers
+from epipar_scene.geometry import unproject
 
 _UNSURE_REACH_PX = 12.0
 """How far from a region's known pixels an unsure pixel may still be one of them, at width 640."""
@@ -99,34 +100,52 @@ def _in_regions(data: FrameData, is_sure: Bools, sky: Bools, options: MaskOption
 
     An object of which no view trusts its depth is therefore not found: a user mask is the way.
     """
-    camera, pose = data.frame.intrinsics, data.frame.cam_to_world
-    shape = data.depth.shape
+    frame, shape = data.frame, data.depth.shape
     sure = np.flatnonzero(is_sure)
-    depth = np.where(is_sure, data.depth, np.float32(0))
-    points = backproject(depth, camera, pose)[sure]
+    depth = data.depth.flat[sure].astype(np.float64)
+    points = unproject(_centers(sure, shape), depth, frame.intrinsics, frame.cam_to_world)
     inside = np.zeros(shape, np.bool_)
     for region in options.regions:
-        inside.flat[sure[region.contains(points)]] = True
+        inside.flat[sure[region.contains(points.astype(np.float32))]] = True
     elsewhere = (is_sure | sky) & ~inside
     if data.region_depth is not None:
         inside |= _told_by_others(data, data.region_depth) & ~elsewhere
     if not inside.any():
         return inside
-    unsure = np.flatnonzero(~inside & ~elsewhere)
-    pixels = pixel_centers(camera.width, camera.height)[unsure]
-    rays = np.stack(
-        [
-            (pixels[:, 0] - camera.cx) / camera.fx,
-            (pixels[:, 1] - camera.cy) / camera.fy,
-            np.ones(len(pixels)),
-        ],
-        axis=1,
-    )
-    directions: F64 = rays @ pose[:3, :3].T
+    reach_px = scaled_px(_UNSURE_REACH_PX, shape[1])
+    # Farther from `inside` nothing is near, and no area is enclosed.
+    unsure = np.flatnonzero(~inside & ~elsewhere & _around(inside, int(np.ceil(reach_px)) + 1))
+    directions = _rays(_centers(unsure, shape), frame)
     candidate = np.zeros(shape, np.bool_)
     for region in options.regions:
-        candidate.flat[unsure[region.crossed_by(pose[:3, 3], directions)]] = True
-    return inside | _joined(inside, candidate, elsewhere, scaled_px(_UNSURE_REACH_PX, shape[1]))
+        crossed = region.crossed_by(frame.cam_to_world[:3, 3], directions)
+        candidate.flat[unsure[crossed]] = True
+    return inside | _joined(inside, candidate, elsewhere, reach_px)
+
+
+def _centers(indices: NDArray[np.intp], shape: tuple[int, ...]) -> F64:
+    """Return the (N, 2) centres (x, y) of pixels given by their places in row-major order."""
+    row, column = np.unravel_index(indices, shape)
+    return np.stack([column + 0.5, row + 0.5], axis=1)
+
+
+def _rays(pixels: F64, frame: Frame) -> F64:
+    """Return the (N, 3) world directions of pixels, of length 1 along the optical axis."""
+    camera, turn = frame.intrinsics, frame.cam_to_world[:3, :3]
+    x = (pixels[:, 0] - camera.cx) / camera.fx
+    y = (pixels[:, 1] - camera.cy) / camera.fy
+    return np.stack([a * x + b * y + c for a, b, c in turn], axis=1)
+
+
+def _around(inside: Bools, margin_px: int) -> Bools:
+    """Return the (H, W) pixels of the rectangle around `inside`, grown by a margin."""
+    window = np.zeros(inside.shape, np.bool_)
+    rows, columns = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
+    window[
+        max(0, rows[0] - margin_px) : rows[-1] + margin_px + 1,
+        max(0, columns[0] - margin_px) : columns[-1] + margin_px + 1,
+    ] = True
+    return window
 
 
 def _told_by_others(data: FrameData, region_depth: F32) -> Bools:
