@@ -209,8 +209,14 @@ def _object(number: int, view: View, kind: SceneKind, room: Room) -> Holes:
 def _depth(number: int, view: View, kind: SceneKind, room: Room) -> Holes:
     """Depth only: bands along its edges, and a ball of surface, in every view."""
     depth = view.seen.depth
-    least, most = (f(depth, np.ones((5, 5), np.uint8)) for f in (cv2.erode, cv2.dilate))
-    edges: Bools = most > 1.05 * np.maximum(least, 1e-3)
+    inverse = np.where(depth > 0, 1 / np.maximum(depth, 1e-3), 0)
+    # Not the slope but its change: a floor that is seen at a flat angle has no edges.
+    bend = sum(
+        np.abs(np.roll(inverse, 2, axis) + np.roll(inverse, -2, axis) - 2 * inverse)
+        for axis in (0, 1)
+    )
+    step = (bend > 0.06 * np.maximum(inverse, 0.02)).astype(np.uint8)
+    edges: Bools = cv2.dilate(step, np.ones((3, 3), np.uint8)) > 0
     hole = (edges | _surface(number, view, kind, room).depth) & (depth > 0)
     return Holes(np.zeros(hole.shape, np.bool_), hole)
 

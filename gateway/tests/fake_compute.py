@@ -44,6 +44,7 @@ class FakeCompute:
         self.running: Counter[str] = Counter()
         self.peak: Counter[str] = Counter()
         self.cancelled = asyncio.Event()
+        self.idle = asyncio.Event()
         self.address = "127.0.0.1:0"
         self._server: grpc.aio.Server | None = None
 
@@ -103,9 +104,18 @@ class FakeCompute:
             yield
         finally:
             self.running[method] -= 1
+            if not self.running.total():
+                self.idle.set()
 
 
-class _Depth(depth_grpc.DepthServiceServicer):
+class _Lists:
+    """Answers ListEngines, which the gateway does not need."""
+
+    async def ListEngines(self, request: Any, context: Any) -> Any:  # noqa: N802 - the contract's name
+        raise NotImplementedError
+
+
+class _Depth(_Lists, depth_grpc.DepthServiceServicer):
     def __init__(self, fake: FakeCompute) -> None:
         self._fake = fake
 
@@ -123,7 +133,7 @@ class _Export(export_grpc.ExportServiceServicer):
             yield response
 
 
-class _Inpaint(inpaint_grpc.InpaintServiceServicer):
+class _Inpaint(_Lists, inpaint_grpc.InpaintServiceServicer):
     def __init__(self, fake: FakeCompute) -> None:
         self._fake = fake
 
@@ -200,7 +210,8 @@ def write_scene(folder: Path) -> None:
     """Write a scene folder as far as the gateway looks at it."""
     (folder / "images").mkdir(parents=True, exist_ok=True)
     for index in range(FRAMES):
-        picture = Image.new("RGB", (1280, 960), (40 * index, 90, 160))
+        size = (1280, 960) if index == FRAMES // 2 else (64, 48)
+        picture = Image.new("RGB", size, (40 * index, 90, 160))
         picture.save(folder / f"images/frame_{index + 1:05d}.png")
     write_json(folder / "transforms.json", {"frames": []})
     write_json(folder / "scene.json", {"counts": {"registered_frames": FRAMES}})

@@ -27,7 +27,7 @@ ENDED = {pb.Job.STATE_SUCCEEDED, pb.Job.STATE_FAILED, pb.Job.STATE_CANCELLED}
 VIDEO = b"\0\0\0\x18ftypisom\0\0\0\0isommp42" + b"\0" * 64
 """As much of an MP4 as is looked at before it is decoded."""
 
-QUICK = {"queue_poll_s": 0.02, "event_poll_s": 0.05, "retry_first_s": 0.01, "reconcile_s": 0.1}
+QUICK = {"queue_poll_s": 0.05, "event_poll_s": 0.05, "retry_first_s": 0.01, "reconcile_s": 0.1}
 
 
 @dataclass(slots=True)
@@ -50,7 +50,7 @@ class Suite:
         """Start a reconstruction."""
         values = {"upload": self.upload(), **values}
         request = pb.StartReconstructionRequest(**values)
-        return (await self.jobs.StartReconstruction(request)).job
+        return (await self.jobs.StartReconstruction(request)).job  # type: ignore[no-any-return]  # the stub is untyped here
 
     async def events(self, job: pb.Job, after: int = 0) -> list[pb.WatchJobResponse]:
         """Watch a job to its end; heartbeats left out."""

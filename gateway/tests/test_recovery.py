@@ -74,7 +74,9 @@ class Gateway:
         """Add to what was seen, from its last event on, until a condition or the end."""
         async with self.jobs() as stub:
             after = seen[-1].sequence if seen else 0
-            async for event in stub.WatchJob(pb.WatchJobRequest(name=job.name, after_sequence=after)):
+            async for event in stub.WatchJob(
+                pb.WatchJobRequest(name=job.name, after_sequence=after)
+            ):
                 if event.WhichOneof("event") == "heartbeat":
                     continue
                 seen.append(event)
@@ -133,10 +135,8 @@ async def test_a_gateway_killed_again_and_again_still_ends_the_job(
     fake.script["Export"].append(hang)
     job = await gateway.begin(upload=put_upload(store))
     seen: list[pb.WatchJobResponse] = []
-    for _ in range(3):
-        await gateway.watch(job, seen, is_progress)
-        while not seen[-1].WhichOneof("event") == "progress" or fake.running.total() == 0:
-            await gateway.watch(job, seen, is_progress)
+    for step in ("depth", "depth", "export"):
+        await gateway.watch(job, seen, lambda event, step=step: event.progress.step == step)
         await gateway.kill()
         await gateway.start()
     await gateway.watch(job, seen)
@@ -212,6 +212,28 @@ async def test_a_job_of_a_replica_that_never_comes_back_goes_on_at_another(
         events = await suite.events(job)
         assert_whole(events)
         assert len(events[-1].job.steps[0].attempts) == 2
+
+
+async def test_a_database_that_fails_for_a_while_costs_an_attempt_and_not_the_job(
+    store: Path, fake: FakeCompute, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("epipar_gateway.runner.DATABASE_PAUSE_S", 0.01)
+    gate = asyncio.Event()
+    fake.script["Predict"].append(working(gate=gate))
+    engine = sa.create_engine(f"sqlite:///{store.parent}/gateway.sqlite")
+    async with running_suite(store, fake) as suite:
+        job = await suite.start()
+        await suite.until(job, "progress")
+        with engine.begin() as connection:
+            connection.execute(sa.text("ALTER TABLE job_events RENAME TO taken_away"))
+        gate.set()
+        await asyncio.wait_for(fake.idle.wait(), 30)
+        with engine.begin() as connection:
+            connection.execute(sa.text("ALTER TABLE taken_away RENAME TO job_events"))
+        events = await suite.events(job)
+    engine.dispose()
+    assert_whole(events)
+    assert [len(step.attempts) for step in events[-1].job.steps] == [2, 1]
 
 
 @pytest.mark.slow

@@ -153,3 +153,16 @@ async def test_a_server_that_stops_keeps_what_came(tmp_path: Path) -> None:
         offset = await at.offset(path)
         assert offset >= 1_000_000
         assert (await at.patch(path, offset, data[offset:])).status == 204
+
+
+async def test_a_seal_in_progress_elsewhere_is_left_alone(tmp_path: Path) -> None:
+    async with site(tmp_path) as at:
+        path = await at.create(1000)
+        folder = tmp_path / path[1:]
+        (folder / ".data.epipar").write_bytes(clip(1000))
+        sealing = UploadBook(tmp_path).open(folder.name)  # as another process in its seal
+        (folder / ".data.epipar").rename(folder / "clip.mp4")
+        assert (await at.ask("HEAD", path, TUS)).status == 423
+        assert (folder / "clip.mp4").exists()
+        sealing.close()
+        assert (await at.ask("HEAD", path, TUS)).status == 200

@@ -107,6 +107,11 @@ class Table:
     def __init__(self) -> None:
         self.stored: list[pb.WatchJobResponse] = []
         self.reads = 0
+        self._read = asyncio.Condition()
+
+    async def replayed_by(self, watchers: int) -> None:
+        async with self._read:
+            await self._read.wait_for(lambda: self.reads >= watchers)
 
     def add(self, state: pb.Job.State.ValueType) -> None:
         sequence = len(self.stored) + 1
@@ -114,6 +119,8 @@ class Table:
 
     async def events(self, job_id: str, after_sequence: int) -> list[pb.WatchJobResponse]:
         self.reads += 1
+        async with self._read:
+            self._read.notify_all()
         return self.stored[after_sequence:]
 
     async def last_sequences(self, job_ids: list[str]) -> dict[str, int]:
@@ -129,8 +136,7 @@ async def test_events_of_another_replica_are_found_by_one_reader_for_all_watcher
 
     watchers = [asyncio.create_task(watch()) for _ in range(50)]
     following = asyncio.create_task(hub.follow_others(table))
-    while table.reads < 50:  # each has replayed
-        await asyncio.sleep(0)
+    await table.replayed_by(50)
     for state in (pb.Job.STATE_RUNNING, pb.Job.STATE_RUNNING, pb.Job.STATE_SUCCEEDED):
         table.add(state)
     assert await all_of(*watchers) == [[1, 2, 3, 4]] * 50
@@ -176,4 +182,3 @@ async def test_a_long_backlog_is_read_from_the_table_and_not_kept_in_memory() ->
         hub.publish("a", table.stored[-1])
     sequences = [(await waiting).sequence, *[event.sequence async for event in stream]]
     assert sequences == list(range(2, 1002))
-

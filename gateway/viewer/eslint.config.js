@@ -3,7 +3,7 @@ import js from '@eslint/js';
 import ts from 'typescript-eslint';
 
 export default defineConfig(
-  { ignores: ['dist', 'src/gen', 'node_modules'] },
+  { ignores: ['dist', '.pages_cache', 'src/gen', 'node_modules'] },
   js.configs.recommended,
   ...ts.configs.strictTypeChecked,
   {

@@ -1,4 +1,7 @@
-/** Two builds: the app, into the gateway's package, and the element as a library, into dist/. */
+/**
+ * Two builds: the app, into the gateway's package, and the element as a library, into dist/. A third,
+ * mode "pages", makes the page on which tests and benchmarks run other viewers on the same files.
+ */
 import { fileURLToPath } from 'node:url';
 import type { Plugin } from 'vite';
 import { defineConfig } from 'vitest/config';
@@ -33,32 +36,40 @@ function ownThree(): Plugin {
 
 export default defineConfig(({ mode }) => ({
   base: './',
-  plugins: [ownThree()],
+  plugins: mode === 'pages' ? [] : [ownThree()],
   worker: { format: 'es' as const },
   build:
-    mode === 'lib'
+    mode === 'pages'
       ? {
-          outDir: here('dist'),
+          outDir: here('.pages_cache'),
           emptyOutDir: true,
           target: 'es2022',
-          modulePreload: { polyfill: false },
-          chunkSizeWarningLimit: 700,
-          // Not Vite's library mode, which would put every decoder as text into its chunk.
-          rolldownOptions: {
-            input: { 'epipar-viewer': here('src/lib.ts') },
-            preserveEntrySignatures: 'strict' as const,
-            output: {
-              entryFileNames: '[name].js',
-              chunkFileNames: 'chunks/[name]-[hash].js',
-              assetFileNames: 'assets/[name]-[hash][extname]',
-            },
-          },
+          chunkSizeWarningLimit: 2000,
+          rolldownOptions: { input: here('tests/pages/peers.html') },
         }
-      : {
-          outDir: here('../src/epipar_gateway/web'),
-          emptyOutDir: true,
-          target: 'es2022',
-        },
+      : mode === 'lib'
+        ? {
+            outDir: here('dist'),
+            emptyOutDir: true,
+            target: 'es2022',
+            modulePreload: { polyfill: false },
+            chunkSizeWarningLimit: 700,
+            // Not Vite's library mode, which would put every decoder as text into its chunk.
+            rolldownOptions: {
+              input: { 'epipar-viewer': here('src/lib.ts') },
+              preserveEntrySignatures: 'strict' as const,
+              output: {
+                entryFileNames: '[name].js',
+                chunkFileNames: 'chunks/[name]-[hash].js',
+                assetFileNames: 'assets/[name]-[hash][extname]',
+              },
+            },
+          }
+        : {
+            outDir: here('../src/epipar_gateway/web'),
+            emptyOutDir: true,
+            target: 'es2022',
+          },
   server: {
     host: '127.0.0.1',
     proxy: Object.fromEntries(

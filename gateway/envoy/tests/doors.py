@@ -121,8 +121,9 @@ class Door:
             return await response.text()
 
     def log_lines(self) -> list[dict[str, Any]]:
-        """Return what was logged as objects; a line that is no JSON is an error."""
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
+        """Return what was logged as objects; a whole line that is no JSON is an error."""
+        whole, _, _ = self.log.read_text().rpartition("\n")
+        return [json.loads(line) for line in whole.splitlines()]
 
 
 @dataclass(frozen=True, slots=True)

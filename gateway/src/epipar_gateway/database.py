@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError
 
 from epipar_gateway import tables
 from epipar_kit.settings import SettingsError
@@ -92,7 +92,7 @@ class Database:
                 if version is None:
                     version = tables.SCHEMA_VERSION
                     connection.execute(sa.insert(tables.schema_version).values(version=version))
-        except OperationalError as error:
+        except DatabaseError as error:
             raise SettingsError(f"cannot open the database {shown}: {error.orig}") from None
         if version > tables.SCHEMA_VERSION:
             raise SettingsError(

@@ -117,6 +117,7 @@ class Gateway:
             loops = [
                 asyncio.create_task(self.hub.follow_others(self._log)),
                 asyncio.create_task(self._reconciler.keep(settings.reconcile_s)),
+                asyncio.create_task(self._reconciler.beat()),
                 asyncio.create_task(self._reconciler.break_off_cancelled()),
                 asyncio.create_task(self._retention.keep(settings.sweep_s)),
             ]

@@ -105,14 +105,14 @@ class JobBook:
             LimitExceededError: TOO_MANY_REQUESTS.
         """
         try:
-            job, is_new = await self._database.write(lambda c: self._store(c, new))
+            job, first_event = await self._database.write(lambda c: self._store(c, new))
         except IntegrityError:  # two of the same request_id at once; the other one is there now
-            job, is_new = await self._database.write(lambda c: self._store(c, new))
-        if is_new:
-            self._publish(_id_of(job), pb.WatchJobResponse(
-                sequence=1, time=job.create_time, job=job))  # fmt: skip
+            job, first_event = await self._database.write(lambda c: self._store(c, new))
+        if first_event is not None:
+            job_id = job.name.removeprefix("jobs/")
+            self._publish(job_id, first_event)
             # Should this process die before the next line, the reconciler does it.
-            await self._queue.enqueue(StepRef(_id_of(job), 0, 0))
+            await self._queue.enqueue(StepRef(job_id, 0, 0))
         return job
 
     async def get(self, job_id: str) -> pb.Job:
@@ -189,10 +189,13 @@ class JobBook:
 
         await self._database.write(work)
 
-    def _store(self, connection: sa.Connection, new: NewJob) -> tuple[pb.Job, bool]:
+    def _store(
+        self, connection: sa.Connection, new: NewJob
+    ) -> tuple[pb.Job, pb.WatchJobResponse | None]:
+        """Return the stored job with its first event, or the one of before without."""
         before = _job_before(connection, new.key)
         if before is not None:
-            return before, False
+            return before, None
         forget(connection, new.key)
         self._check_room(connection)
         new.prepare(connection)
@@ -203,7 +206,7 @@ class JobBook:
             job_id, new.plan.scene, new.kind, new.priority, step_names(new.plan), time_us
         )
         row = JobRow(job_id, job, new.plan.to_bytes(), 0, 0, "")
-        insert_job(
+        event = insert_job(
             connection,
             row,
             output=new.plan.output,
@@ -212,7 +215,7 @@ class JobBook:
         )
         remember(connection, new.key, job.name)
         self._after_change(connection, row)
-        return row.job, True
+        return row.job, event
 
     def _check_room(self, connection: sa.Connection) -> None:
         counted = sa.select(sa.func.count()).where(jobs.c.state.in_(ACTIVE))
@@ -252,7 +255,3 @@ def _check_output(connection: sa.Connection, plan: JobPlan) -> None:
             f"{plan.output!r} is made by 'jobs/{other.id}' with other options; choose another name",
             resource_name=plan.output,
         )
-
-
-def _id_of(job: pb.Job) -> str:
-    return job.name.removeprefix("jobs/")

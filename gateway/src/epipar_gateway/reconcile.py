@@ -61,11 +61,19 @@ class Reconciler:
         """Look for lost jobs at once and then every so often, for ever."""
         while True:
             try:
-                await self._beat()
                 await self.once()
             except Exception:  # a bad moment of the database must not end the watch
                 log.exception("reconcile_failed")
-            await asyncio.sleep(min(period_s, BEAT_S))
+            await asyncio.sleep(period_s)
+
+    async def beat(self) -> None:
+        """Say that this replica is alive, for ever."""
+        while True:
+            try:
+                await self._beat()
+            except Exception:  # as above
+                log.exception("beat_failed")
+            await asyncio.sleep(BEAT_S)
 
     async def once(self) -> int:
         """Give lost jobs to the queue; return how many there were."""

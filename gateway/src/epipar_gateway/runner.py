@@ -16,20 +16,24 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from epipar.common.v1 import artifact_pb2, failure_pb2
 from epipar.scene.v1 import job_service_pb2 as pb
 from epipar_gateway import job_state
 from epipar_gateway.compute import ComputeServices, StepResult
 from epipar_gateway.ids import now_us
-from epipar_gateway.job_log import TELL_JOB, JobLog, JobRow
+from epipar_gateway.job_log import TELL_JOB, Change, JobLog, JobRow
 from epipar_gateway.plans import JobPlan, StepPlan, plan_from_bytes
 from epipar_gateway.retry import Patience, RetryPolicy
-from epipar_kit.errors import EngineUnavailableError, EpiparError, typed_error
+from epipar_kit.errors import EngineUnavailableError, EpiparError, NotFoundError, typed_error
 from epipar_kit.events import ProgressEvent
 from epipar_kit.messages import progress_to_message
 
 log = structlog.get_logger(__name__)
+
+DATABASE_PAUSE_S = 1.0
+"""Before a step is taken up again that a failing database broke off."""
 
 _Result = TypeVar("_Result")
 
@@ -129,14 +133,25 @@ class StepRunner:
         if self._is_stopping:
             return False
         async with self._here(ref) as stop:
-            try:
-                return await self._run(ref, stop)
-            except _StoppedError:
-                await self._release(ref)
-                return False
-            except Exception:  # the edge of a job: it must end, not hang
-                log.exception("step_crashed", job=ref.job, step=ref.index)
-                return await self._fail(ref, typed_error(RuntimeError()))
+            while True:
+                try:
+                    return await self._run_to_end(ref, stop)
+                except SQLAlchemyError:
+                    log.exception("database_failed", job=ref.job, step=ref.index)
+                if await _is_set_within(stop, DATABASE_PAUSE_S):
+                    return False
+
+    async def _run_to_end(self, ref: StepRef, stop: asyncio.Event) -> bool:
+        try:
+            return await self._run(ref, stop)
+        except _StoppedError:
+            await self._release(ref)
+            return False
+        except SQLAlchemyError:
+            raise  # not the job's fault: it goes on when the database is there again
+        except Exception as error:  # the edge of a job: it must end, not hang
+            log.exception("step_crashed", job=ref.job, step=ref.index)
+            return await self._fail(ref, typed_error(error))
 
     async def _run(self, ref: StepRef, stop: asyncio.Event) -> bool:
         patience = Patience(self._parts.retries, random.Random())  # noqa: S311 - jitter
@@ -203,7 +218,7 @@ class StepRunner:
             attempt = job_state.begin_attempt(row.job, ref.index, now_us())
             return TELL_JOB
 
-        row = await self._parts.jobs.change(ref.job, change)
+        row = await self._change(ref, change)
         return (plan_from_bytes(row.plan), attempt) if attempt else None
 
     async def _progress(
@@ -223,7 +238,7 @@ class StepRunner:
             job_state.set_progress(row.job, ref.index, message, step_s)
             return pb.StepProgress(step=step.name, progress=message, remaining_s=job_s)
 
-        row = await self._parts.jobs.change(ref.job, change)
+        row = await self._change(ref, change)
         if not self._is_ours(row, ref, attempt):
             raise _StoppedError
 
@@ -234,7 +249,7 @@ class StepRunner:
             job_state.end_attempt(row.job, ref.index, failure, now_us())
             return TELL_JOB
 
-        await self._parts.jobs.change(ref.job, change)
+        await self._change(ref, change)
 
     async def _finish(self, ref: StepRef, plan: JobPlan, attempt: int, result: StepResult) -> bool:
         made = await self._parts.after_step(plan, plan.steps[ref.index])
@@ -246,7 +261,7 @@ class StepRunner:
             row.step, row.run, row.executor = ref.index + 1, 0, ""
             return TELL_JOB
 
-        row = await self._parts.jobs.change(ref.job, change)
+        row = await self._change(ref, change)
         return _goes_on(row, ref)
 
     async def _fail(self, ref: StepRef, error: EpiparError) -> bool:
@@ -259,7 +274,7 @@ class StepRunner:
             row.executor = ""
             return TELL_JOB
 
-        await self._parts.jobs.change(ref.job, change)
+        await self._change(ref, change)
         return False
 
     async def _release(self, ref: StepRef) -> None:
@@ -272,11 +287,20 @@ class StepRunner:
             row.executor = ""
             return TELL_JOB
 
-        await self._parts.jobs.change(ref.job, change)
-        await self._parts.jobs.release(ref.job, self._parts.executor)
+        try:
+            await self._change(ref, change)
+            await self._parts.jobs.release(ref.job, self._parts.executor)
+        except _StoppedError:
+            return  # deleted with its scene
 
     async def _has_next(self, ref: StepRef) -> bool:
-        return _goes_on(await self._parts.jobs.get(ref.job), ref)
+        return _goes_on(await self._change(ref, lambda _: None), ref)
+
+    async def _change(self, ref: StepRef, change: Change) -> JobRow:
+        try:
+            return await self._parts.jobs.change(ref.job, change)
+        except NotFoundError:
+            raise _StoppedError from None
 
     def _is_ours(self, row: JobRow, ref: StepRef, attempt: int) -> bool:
         return (row.step, row.run) == (ref.index, ref.run) and job_state.is_current(
@@ -298,6 +322,14 @@ class StepRunner:
 
 def _goes_on(row: JobRow, ref: StepRef) -> bool:
     return not row.is_ended and row.step > ref.index
+
+
+async def _is_set_within(stop: asyncio.Event, seconds: float) -> bool:
+    try:
+        await asyncio.wait_for(stop.wait(), seconds)
+    except TimeoutError:
+        return False
+    return True
 
 
 async def _until(stop: asyncio.Event, work: Coroutine[Any, Any, _Result]) -> _Result:

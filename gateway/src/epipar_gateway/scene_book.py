@@ -147,6 +147,7 @@ class SceneBook:
         await self.refresh(scene_id)
         outputs = await self._end_jobs(scene_id, book)
         uri = f"scenes/{scene_id}"
+        await self._wait_released(scene_id)
         for key in [*outputs, uri]:
             await self._wait_unlocked(key)
         await asyncio.to_thread(self._remove_files, scene_id)
@@ -168,6 +169,15 @@ class SceneBook:
         statement = sa.select(jobs.c.plan).where(jobs.c.id.in_(active))
         plans = await self._database.read(lambda c: c.execute(statement).scalars().all())
         return [step.output for plan in plans for step in plan_from_bytes(plan).steps]
+
+    async def _wait_released(self, scene_id: str) -> None:
+        """Wait until no replica runs a job of the scene; of one that is dead, not for ever."""
+        running = sa.select(jobs.c.id).where(jobs.c.scene == scene_id, jobs.c.executor != "")
+        deadline_s = time.monotonic() + BUSY_WAIT_S
+        while time.monotonic() < deadline_s:
+            if not await self._database.read(lambda c: c.execute(running.limit(1)).all()):
+                return
+            await asyncio.sleep(BUSY_PAUSE_S)
 
     async def _wait_unlocked(self, key: str) -> None:
         """Wait until a call that was broken off has let go of its output."""

@@ -101,13 +101,18 @@ class FakeHttp:
     def _seal(self, name: str, upload: Received) -> web.Response:
         """Put a file that has all its bytes into the store."""
         if len(upload.data) == upload.size:
-            if hashlib.sha256(upload.data).hexdigest() != upload.metadata["sha256"]:
+            digest = hashlib.sha256(upload.data).hexdigest()
+            if upload.metadata.get("sha256", digest) != digest:
                 told = {"reason": "CORRUPT_ARTIFACT", "message": "the hash is another"}
                 return web.json_response(told, status=460)
             target = self.store / "uploads" / name
             target.mkdir(parents=True, exist_ok=True)
             (target / upload.metadata["filename"]).write_bytes(upload.data)
-        headers = {**TUS, "Upload-Offset": str(len(upload.data))}
+        headers = {
+            **TUS,
+            "Upload-Offset": str(len(upload.data)),
+            "Epipar-Upload": f"uploads/{name}",
+        }
         return web.Response(status=204, headers=headers)
 
     async def _get(self, request: web.Request) -> web.Response:
@@ -121,7 +126,7 @@ class FakeHttp:
                 "offset": len(upload.data),
                 "size": upload.size,
                 "file_name": upload.metadata["filename"],
-                "media_type": upload.metadata["filetype"],
+                "media_type": upload.metadata.get("filetype", ""),
                 "sha256": hashlib.sha256(upload.data).hexdigest(),
                 "key": f"{name}/{upload.metadata['filename']}",
             }

@@ -19,15 +19,14 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
 from epipar_gateway.uploads.limits import UploadLimits
-from epipar_gateway.uploads.media import Kind, media_type_of_upload
+from epipar_gateway.uploads.media import media_type_of_upload
 from epipar_gateway.uploads.metadata import UploadMetadata
-from epipar_gateway.uploads.photos import unpack_photos
 from epipar_gateway.uploads.receiving import (
     DATA_FILE,
     PrefixHash,
@@ -37,7 +36,6 @@ from epipar_gateway.uploads.receiving import (
 )
 from epipar_gateway.uploads.record import (
     FOLDER,
-    PHOTOS_FOLDER,
     SealedUpload,
     UploadRecord,
     is_upload_id,
@@ -45,6 +43,7 @@ from epipar_gateway.uploads.record import (
     read_record,
     write_record,
 )
+from epipar_gateway.uploads.sealing import seal_file, undo_half_a_seal
 from epipar_kit.errors import (
     CorruptArtifactError,
     InvalidInputError,
@@ -61,10 +60,6 @@ log = structlog.get_logger(__name__)
 
 _TRASH_AGE_S = 3600.0
 _MAX_HASHES = 256
-
-
-class WrongHashError(InvalidInputError):
-    """CORRUPT_ARTIFACT: the whole file does not have the hash that its sender named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,17 +172,15 @@ class UploadBook:
             LimitExceededError: a zip holds too much; the upload is removed.
             StorageFullError: DISK_FULL; the upload is kept, to be sealed later.
         """
-        folder, record = self._read(upload_id)
+        undo_half_a_seal(*self._read(upload_id))
+        _, record = self._read(upload_id)
         if record.state == "sealed":
             return record.sealed()
-        final = folder / record.file_name
-        if not (folder / DATA_FILE).exists() and final.is_file():
-            final.rename(folder / DATA_FILE)  # killed while sealing: do it again
         receiving = self.open(upload_id)
         try:
             if receiving.missing:
                 raise _not_sealed(record.name, receiving.offset, record.size)
-            sealed = self._seal(receiving, folder)
+            sealed = seal_file(receiving, self.limits)
         except StorageFullError:
             raise
         except (InvalidInputError, LimitExceededError) as error:
@@ -267,39 +260,6 @@ class UploadBook:
                 continue
             if status.record.state == "receiving" and status.is_whole:
                 yield folder.name
-
-    def _seal(self, receiving: Receiving, folder: Path) -> UploadRecord:
-        record = receiving.record
-        receiving.confirm()
-        receiving.sync()
-        sha256 = receiving.sha256()
-        if record.wanted_sha256 not in ("", sha256):
-            raise WrongHashError(
-                "CORRUPT_ARTIFACT",
-                "sha256",
-                f"{record.file_name!r} has sha256 {sha256}; it must be {record.wanted_sha256}",
-            )
-        key = f"{record.name}/{record.file_name}"
-        with typed_storage_errors():
-            if media_type_of_upload(record.file_name).kind is Kind.PHOTOS:
-                self._unpack(folder, record)
-                key = f"{record.name}/{PHOTOS_FOLDER}"
-            (folder / DATA_FILE).rename(folder / record.file_name)
-            sync_path(folder)
-            sealed = replace(record, state="sealed", sha256=sha256, key=key)
-            write_record(folder, sealed)
-        return sealed
-
-    def _unpack(self, folder: Path, record: UploadRecord) -> None:
-        half = folder / hidden_name(PHOTOS_FOLDER)
-        for old in (half, folder / PHOTOS_FOLDER):
-            shutil.rmtree(old, ignore_errors=True)
-        try:
-            unpack_photos(folder / DATA_FILE, record.file_name, half, self.limits)
-        except BaseException:
-            shutil.rmtree(half, ignore_errors=True)
-            raise
-        half.rename(folder / PHOTOS_FOLDER)
 
     def _check_room(self, record: UploadRecord) -> None:
         coming = 0

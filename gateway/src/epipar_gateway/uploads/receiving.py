@@ -67,7 +67,7 @@ class Receiving:
         self.folder = folder
         self._unchecked_from: int | None = None
         self._before: PrefixHash | None = None
-        self._fd = _locked_file(folder / DATA_FILE, record.name)
+        self._fd = locked_file(folder / DATA_FILE, record.name)
         try:
             self.offset = _settle(self._fd, folder)
         except BaseException:
@@ -179,7 +179,13 @@ def upload_not_found(name: str) -> NotFoundError:
     )
 
 
-def _locked_file(path: Path, name: str) -> int:
+def locked_file(path: Path, name: str) -> int:
+    """Open a file of an upload and lock it; closing the descriptor frees it.
+
+    Raises:
+        NotFoundError: NOT_FOUND, there is no such file.
+        NotReadyError: OUTPUT_BUSY.
+    """
     try:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:

@@ -47,7 +47,7 @@ export class FrustaShape {
       if (!outline.every((place) => place !== undefined)) continue;
       const [a, b, c] = points[0]!;
       const distance = Math.hypot(a - eye[0], b - eye[1], c - eye[2]);
-      if (distance < nearest && covers(outline as Place[], [x, y])) {
+      if (distance < nearest && covers(outline, [x, y])) {
         nearest = distance;
         best = index;
       }

@@ -16,7 +16,6 @@ import {
   Matrix4,
   Mesh,
   NodeMaterial,
-  type PerspectiveCamera,
   Scene,
   WebGPURenderer,
 } from 'three/webgpu';
@@ -136,7 +135,7 @@ export class WebGpuBackend implements Backend {
     this.renderer.render(this.scene, camera);
   }
 
-  pick(_x: number, _y: number, _camera: PerspectiveCamera): Promise<Vec3 | undefined> {
+  pick(): Promise<Vec3 | undefined> {
     return Promise.resolve(undefined);
   }
 
@@ -145,7 +144,7 @@ export class WebGpuBackend implements Backend {
     this.heat.dispose();
     this.lines.geometry.dispose();
     this.lines.material.dispose();
-    this.renderer.dispose();
+    void this.renderer.dispose();
   }
 
   /** Corners of a square of the right size in pixels around each point; colour from the point. */
@@ -160,7 +159,7 @@ export class WebGpuBackend implements Backend {
       const clip = cameraProjectionMatrix.mul(modelViewMatrix).mul(vec4(place.xyz, 1)).toVar();
       const size = clamp(spacing.mul(perRadian).div(clip.w), sizes.x, sizes.y);
       clip.xy.addAssign(corner.mul(size).div(viewportSize).mul(clip.w));
-      If(confidence.lessThan(minConfidence), () => { clip.z.assign(clip.w.mul(2)); }); // prettier-ignore
+      void If(confidence.lessThan(minConfidence), () => { clip.z.assign(clip.w.mul(2)); }); // prettier-ignore
       return clip;
     })();
     const side = varying(corner);

@@ -93,11 +93,11 @@ def make_charts(plane: F64, wanted: OnPlane) -> list[Chart]:
     foot = -plane[3] * plane[:3]
     # On the plane exactly: labels put pixels there up to the tolerance.
     uv = np.stack([(wanted.points - foot) @ right, (wanted.points - foot) @ down], axis=1)
-    charts = []
-    for group in _groups(uv, wanted.footprints):
-        if group.sum() >= _LEAST_PIXELS:
-            charts.append(_chart(foot, right, down, uv[group], wanted.only(group)))
-    return charts
+    return [
+        _chart(foot, right, down, uv[group], wanted.only(group))
+        for group in _groups(uv, wanted.footprints)
+        if group.sum() >= _LEAST_PIXELS
+    ]
 
 
 def _groups(uv: F64, footprints: F64) -> list[Bools]:

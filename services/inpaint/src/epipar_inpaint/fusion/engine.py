@@ -68,7 +68,7 @@ class FusionEngine:
             CorruptArtifactError: a file of the scene or of the masks is not what it must be.
         """
         if request.options.extra:
-            name = sorted(request.options.extra)[0]
+            name = min(request.options.extra)
             raise InvalidInputError(
                 "BAD_OPTION",
                 f"options.{name}",

@@ -45,6 +45,11 @@ class Hole:
     range: tuple[float, float]
 
 
+def ring_px(width: int) -> int:
+    """Return how wide a ring is, in pixels, in a view of this width."""
+    return round(_RING_PX * max(1.0, width / 320))
+
+
 def find_holes(todo: Bools, depth: F32, on_plane: I64) -> list[Hole]:
     """Split what lacks depth into holes.
 
@@ -65,14 +70,14 @@ def find_holes(todo: Bools, depth: F32, on_plane: I64) -> list[Hole]:
             slice(max(0, left - margin), left + width + margin),
         )
         inside = todo[window] & (parts[window] == part)
-        hole = _hole(inside, depth[window], on_plane[window], scale)
+        hole = _hole(inside, depth[window], on_plane[window], ring_px(todo.shape[1]))
         if hole is not None:
             holes.append(_shifted(hole, todo.shape, window))
     return holes
 
 
-def _hole(inside: Bools, depth: F32, on_plane: I64, scale: float) -> Hole | None:
-    side = 2 * round(_RING_PX * scale) + 1
+def _hole(inside: Bools, depth: F32, on_plane: I64, reach: int) -> Hole | None:
+    side = 2 * reach + 1
     wide = cv2.dilate(inside.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
     known = depth > 0
     ring = wide & known
@@ -93,6 +98,8 @@ def _hole(inside: Bools, depth: F32, on_plane: I64, scale: float) -> Hole | None
         free = 1 / np.maximum(continue_surface(inverse, solid, inside)[at], 1e-9)
     near = depth[ring & solid] if (ring & solid).any() else np.ones(1)
     low, high = np.percentile(near, [1, 99])
+    if (ring & np.isinf(depth)).any():
+        high = np.inf  # a hole below the sky may reach to the horizon
     border = _border(inside, depth, known)[at]
     return Hole(pixels, labels, shares, distance, free, border, (float(low), float(high)))
 

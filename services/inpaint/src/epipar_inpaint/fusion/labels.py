@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from epipar_inpaint.fusion.aggregate import choose_labels
 from epipar_inpaint.fusion.alignment import Tolerances
 from epipar_inpaint.fusion.freespace import FreeSpans
-from epipar_inpaint.fusion.holes import FREE, SKY_LABEL, Hole, find_holes
+from epipar_inpaint.fusion.holes import FREE, SKY_LABEL, Hole, find_holes, ring_px
 from epipar_inpaint.fusion.pixels import Pixels
 from epipar_inpaint.fusion.planes import nearest_plane, plane_depth
 from epipar_inpaint.fusion.views import SKY, View
@@ -111,10 +112,12 @@ def fill_unseen(target: View, depth: F32, todo: Bools, around: Surroundings) -> 
 
 
 def _planes_of_known(target: View, depth: F32, todo: Bools, around: Surroundings) -> I64:
-    """Return (H, W) plane of every known pixel, -1 for none."""
+    """Return (H, W) plane of every known pixel near what is to be filled, -1 for none."""
     out = np.full(depth.shape, FREE, np.int64)
-    known = Pixels.of((depth > 0) & np.isfinite(depth) & ~todo)
-    values = depth[known.rows, known.columns]
+    reach = 2 * ring_px(depth.shape[1]) + 1
+    near = cv2.dilate(todo.astype(np.uint8), np.ones((reach, reach), np.uint8)) > 0
+    known = Pixels.of((depth > 0) & np.isfinite(depth) & near & ~todo)
+    values = depth[known.rows, known.columns].astype(np.float64)
     limit = 1.5 * around.tolerances.plane * values
     points = known.points(target.camera, values)
     out[known.rows, known.columns] = nearest_plane(around.planes, points, limit)

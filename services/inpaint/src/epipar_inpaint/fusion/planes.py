@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from epipar_inpaint.fusion.views import Camera
-from epipar_scene.arrays import F32, F64, I64, Bools
+from epipar_inpaint.jit import kernel
+from epipar_scene.arrays import F32, F64, I64
 
 _MOST_POINTS = 60_000
 _MOST_POINTS_A_VIEW = 3000
@@ -120,11 +121,25 @@ def plane_depth(planes: F64, rays: F64, center: F64) -> F64:
     return np.asarray(-(planes[:, :3] @ center + planes[:, 3])[:, None] / slope, np.float64)
 
 
+@kernel
+def _nearest(planes: F64, points: F64, limit: F64, out: I64) -> None:
+    for i in range(points.shape[0]):
+        best = limit[i]
+        for p in range(planes.shape[0]):
+            distance = abs(
+                planes[p, 0] * points[i, 0]
+                + planes[p, 1] * points[i, 1]
+                + planes[p, 2] * points[i, 2]
+                + planes[p, 3]
+            )
+            if distance < best:
+                best = distance
+                out[i] = p
+
+
 def nearest_plane(planes: F64, points: F64, limit: F64) -> I64:
     """Return (N,) the plane that each point lies on within (N,) limits, -1 for none."""
-    if not len(planes) or not len(points):
-        return np.full(len(points), -1, np.int64)
-    distance = np.abs(points @ planes[:, :3].T + planes[:, 3])
-    best = distance.argmin(axis=1)
-    on: Bools = distance[np.arange(len(points)), best] < limit
-    return np.where(on, best, -1).astype(np.int64)
+    out = np.full(len(points), -1, np.int64)
+    if len(planes):
+        _nearest(planes, points, limit, out)
+    return out

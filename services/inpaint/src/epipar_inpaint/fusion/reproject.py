@@ -39,11 +39,25 @@ class Reprojected:
     support: U8
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Witnesses:
+    """Views that are asked.
+
+    Attributes:
+        views: as they came.
+        depths: the working depth of each that votes, which may hold earlier fills.
+        offered: the part of it that is offered as candidates.
+    """
+
+    views: list[View]
+    depths: list[F32]
+    offered: list[F32]
+
+
 def reproject(
     target: View,
     pixels: Pixels,
-    others: list[View],
-    depths: list[F32],
+    others: Witnesses,
     tolerances: Tolerances,
     *,
     refuse_hidden: bool,
@@ -54,16 +68,15 @@ def reproject(
         target: the view with the hole.
         pixels: its N pixels that lack depth.
         others: views that are asked.
-        depths: the working depth of each, which may hold earlier fills.
         tolerances: how far right values may be apart.
         refuse_hidden: refuse what may lie behind a missing surface (intent COMPLETE).
     """
     count = len(pixels)
-    if not count or not others:
+    if not count or not others.views:
         return Reprojected(
             np.zeros(count, np.float32), np.full(count, UNSEEN, np.uint8), np.zeros(count, np.uint8)
         )
-    candidates = _candidates(target, pixels, others, depths, tolerances)
+    candidates = _candidates(target, pixels, others, tolerances)
     at = pixels.rows, pixels.columns
     ballot = Ballot(
         camera=target.camera,
@@ -74,25 +87,23 @@ def reproject(
         tolerance=tolerances.depth,
     )
     votes = Votes.none(len(candidates), count)
-    for view, depth in zip(others, depths, strict=True):
+    for view, depth in zip(others.views, others.depths, strict=True):
         add_vote(ballot, votes, depth, view.camera, view.image, view.color_known, view.gain)
     score = _score(ballot, votes, tolerances)
 
     def may_hide(some: Bools, depth: F32) -> Bools:
         spans = FreeSpans.before(target.camera, pixels.only(some), depth, tolerances.depth)
-        for view, seen in zip(others, depths, strict=True):
+        for view, seen in zip(others.views, others.depths, strict=True):
             spans.probe(seen, view.depth_hole, view.camera)
         return spans.may_hide_something()
 
     return _elect(candidates, votes, score, may_hide if refuse_hidden else None)
 
 
-def _candidates(
-    target: View, pixels: Pixels, others: list[View], depths: list[F32], tolerances: Tolerances
-) -> F32:
+def _candidates(target: View, pixels: Pixels, others: Witnesses, tolerances: Tolerances) -> F32:
     layers = [
         splat(depth, view.camera, target.camera, pixels)
-        for view, depth in zip(others, depths, strict=True)
+        for view, depth in zip(others.views, others.offered, strict=True)
     ]
     merged = merge_layers(np.stack(layers), tolerances.depth / 2, _CANDIDATES)
     measured = target.measured[pixels.rows, pixels.columns]

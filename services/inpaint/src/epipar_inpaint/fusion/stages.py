@@ -12,23 +12,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from epipar_inpaint.fusion.alignment import Tolerances
-from epipar_inpaint.fusion.atlas import (
-    beats_per_view,
-    is_paintable,
-    lay_out,
-    paint_canvas,
-    render,
-)
+from epipar_inpaint.fusion.atlas import is_paintable, lay_out, paint_canvas, render
 from epipar_inpaint.fusion.charts import Chart, OnPlane, make_charts
 from epipar_inpaint.fusion.colors import Gathered, to_bytes
+from epipar_inpaint.fusion.heldout import beats_per_view
 from epipar_inpaint.fusion.labels import REPROJECTED, Surroundings, fill_unseen
 from epipar_inpaint.fusion.pixels import Pixels
 from epipar_inpaint.fusion.planes import nearest_plane
-from epipar_inpaint.fusion.reproject import SEEN, reproject
+from epipar_inpaint.fusion.reproject import SEEN, Witnesses, reproject
 from epipar_inpaint.fusion.store import Layer, Store
 from epipar_inpaint.fusion.views import View
 from epipar_inpaint.painter import Painter
-from epipar_scene.arrays import F32, F64, Bools
+from epipar_scene.arrays import F32, F64, U8, Bools
 
 _CHART_VIEWS = 24
 _COLOR_TOLERANCE = 2.0  # of the tolerance of depth; a 2x2 window on a slope needs more
@@ -58,8 +53,7 @@ class Stages:
         """Make the layer "seen": depth, kind, status and support by other views' measurements."""
         target = self.store.view(j)
         others = [self.store.view(k) for k in self.sources[j]]
-        depths = [view.depth for view in others]
-        self.store.put("seen", j, self._seen(target, target.depth, others, depths))
+        self.store.put("seen", j, self._seen(target, target.depth, others, [], set()))
 
     def deepen(self, j: int, filled: set[int], planes: F64) -> None:
         """Make the layer "depth": what the views in `filled` have by now, planes, free surface."""
@@ -70,8 +64,7 @@ class Stages:
         if (target.depth_hole & (depth <= 0)).any():
             others = [self.store.view(k) for k in self.sources[j]]
             if filled.intersection(self.sources[j]):
-                depths = [self._depth_by_now(k, filled) for k in self.sources[j]]
-                again = self._seen(target, depth, others, depths)
+                again = self._seen(target, depth, others, self.sources[j], filled)
                 fresh = again["kind"] == REPROJECTED
                 depth = np.where(fresh, again["depth"], depth)
                 kind = np.where(fresh, again["kind"], kind)
@@ -164,10 +157,23 @@ class Stages:
         painted = target.color_hole & ~color["found"]
         self.store.put("paint", j, {"image": image, "painted": painted})
 
-    def _seen(self, target: View, depth: F32, others: list[View], depths: list[F32]) -> Layer:
+    def _seen(
+        self, target: View, depth: F32, others: list[View], names: list[int], filled: set[int]
+    ) -> Layer:
+        """Take depth from other views: what they measure, or what those in `filled` have filled."""
         pixels = Pixels.of(target.depth_hole & (depth <= 0))
+        depths = offered = [view.depth for view in others]
+        if filled:
+            layers = [self.store.layer("depth" if k in filled else "seen", k) for k in names]
+            depths = [layer["depth"] for layer in layers]
+            # What was measured has been offered before.
+            offered = [np.where(layer["kind"] > REPROJECTED, layer["depth"], 0) for layer in layers]
         found = reproject(
-            target, pixels, others, depths, self.tolerances, refuse_hidden=self.refuse_hidden
+            target,
+            pixels,
+            Witnesses(others, depths, offered),
+            self.tolerances,
+            refuse_hidden=self.refuse_hidden,
         )
         at = pixels.rows, pixels.columns
         out = depth.copy()
@@ -178,10 +184,7 @@ class Stages:
         support[at] = found.support
         return {"depth": out, "kind": kind, "status": status, "support": support}
 
-    def _depth_by_now(self, k: int, filled: set[int]) -> F32:
-        return np.asarray(self.store.layer("depth" if k in filled else "seen", k)["depth"])
-
-    def _add(self, gathered: Gathered, view: View, depth: F32, image: F32, known: Bools) -> None:
+    def _add(self, gathered: Gathered, view: View, depth: F32, image: U8, known: Bools) -> None:
         tolerance = _COLOR_TOLERANCE * self.tolerances.depth
         gathered.add(view.camera, depth, image, known, view.gain, tolerance)
 

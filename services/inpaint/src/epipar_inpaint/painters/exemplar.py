@@ -22,7 +22,7 @@ _PATCH_RADIUS_PX = 3
 _LEAST_MARGIN_PX = 24
 _MARGIN_SHARE = 0.75  # of the longer side of a hole
 _JOIN_PX = 9  # holes this near are painted together
-_SMALL_HOLE_PX = 4  # across; no patch is needed to close it
+_SMALL_HOLE_PX = 6  # across; no patch is needed to close it
 
 _ONE_AT_A_TIME = threading.Lock()  # the library's random numbers are of the whole process
 
