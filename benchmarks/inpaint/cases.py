@@ -211,10 +211,9 @@ def _depth(number: int, view: View, kind: SceneKind, room: Room) -> Holes:
     depth = view.seen.depth
     inverse = np.where(depth > 0, 1 / np.maximum(depth, 1e-3), 0)
     # Not the slope but its change: a floor that is seen at a flat angle has no edges.
-    bend = sum(
-        np.abs(np.roll(inverse, 2, axis) + np.roll(inverse, -2, axis) - 2 * inverse)
-        for axis in (0, 1)
-    )
+    wide = np.pad(inverse, 2, mode="reflect", reflect_type="odd")
+    bend = np.abs(wide[2:-2, 4:] + wide[2:-2, :-4] - 2 * inverse)
+    bend = bend + np.abs(wide[4:, 2:-2] + wide[:-4, 2:-2] - 2 * inverse)
     step = (bend > 0.06 * np.maximum(inverse, 0.02)).astype(np.uint8)
     edges: Bools = cv2.dilate(step, np.ones((3, 3), np.uint8)) > 0
     hole = (edges | _surface(number, view, kind, room).depth) & (depth > 0)

@@ -34,6 +34,7 @@ _FREE = 0.25
 _IMPOSSIBLE = 50.0
 _OUT_OF_RANGE, _RANGE = 4.0, 1.3
 _GREYS_A_UNIT, _MOST_COLOR = 15.0, 2.0
+_UNLIKE, _MOST_UNLIKE = 0.8, 2.5  # a deviation of colour beyond the first
 _STEP, _MOST_STEP = 30.0, 3.0
 _COLOR_SOURCES = 5
 
@@ -85,7 +86,8 @@ def fill_unseen(target: View, depth: F32, todo: Bools, around: Surroundings) -> 
     filled = np.zeros(shape, np.float32)
     kind = np.zeros(shape, np.uint8)
     certainty = np.zeros(shape, np.float32)
-    holes = find_holes(todo, depth, _planes_of_known(target, depth, todo, around))
+    on_plane = _planes_of_known(target, depth, todo, around)
+    holes = find_holes(todo, depth, on_plane, target.image, target.color_known)
     if not holes:
         return Labelled(filled, kind, certainty)
     most = max(len(hole.labels) for hole in holes)
@@ -195,6 +197,7 @@ def _prior(hole: Hole, depths: F32) -> F32:
     cost = _DISTANCE * np.minimum(hole.distance, _MOST_DISTANCE)
     cost = cost + (_SHARE * (1 - hole.shares))[:, None]
     cost[hole.labels == FREE] += _FREE
+    cost = cost + _UNLIKE * np.clip(hole.unlike - 1, 0, _MOST_UNLIKE)
     sky = (hole.labels == SKY_LABEL)[:, None]
     cost += np.where((depths >= _FAR) & ~sky, _IMPOSSIBLE, 0.0)
     low, high = hole.range

@@ -12,7 +12,7 @@ from epipar_inpaint.fusion.freespace import FreeSpans
 from epipar_inpaint.fusion.pixels import Pixels
 from epipar_inpaint.fusion.splat import merge_layers, splat
 from epipar_inpaint.fusion.views import View
-from epipar_inpaint.fusion.vote import Ballot, Votes, add_vote
+from epipar_inpaint.fusion.vote import Ballot, Votes, add_vote, window_color_error
 from epipar_scene.arrays import F32, U8, Bools
 
 UNSEEN, SEEN, AMBIGUOUS = 0, 1, 2
@@ -21,6 +21,9 @@ UNSEEN, SEEN, AMBIGUOUS = 0, 1, 2
 _CANDIDATES = 4
 _PER_VIOLATION = 3.0  # supporting views that one violation outweighs
 _PER_GREY = 0.05  # supporting views that a grey level of colour error outweighs
+_WINDOW_COLOR = 0.6  # of the tolerance of colour, for a window's mean
+_SOLID = 2  # supporting views, violations off, from which a surface hides what is behind
+_BEHIND = 100.0
 _NEARER = 0.05  # a preference for the nearer of equals, over the range of depth
 
 
@@ -120,9 +123,16 @@ def _score(ballot: Ballot, votes: Votes, tolerances: Tolerances) -> F32:
     depth = np.where(finite, ballot.candidates, 0)
     scale = float(np.median(depth[finite])) if finite.any() else 1.0
     score = support - _PER_VIOLATION * violations - _NEARER * depth / scale
-    score = score - _PER_GREY * votes.color_error
+    window = window_color_error(ballot, votes) if ballot.asks_color.any() else votes.color_error
+    score = score - _PER_GREY * window
     possible = finite & (support >= 1) & (3 * violations <= support)
     possible &= votes.color_error <= tolerances.color
+    possible &= window <= _WINDOW_COLOR * tolerances.color
+    # What several views measure and none looks through hides whatever lies behind it, however many
+    # views support that.
+    solid = possible & (support - _PER_VIOLATION * violations >= _SOLID)
+    nearest = np.where(solid, depth, np.inf).min(axis=0)
+    score = score - _BEHIND * (depth > nearest * (1 + tolerances.depth))
     return np.where(possible, score, -np.inf).astype(np.float32)
 
 
