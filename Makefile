@@ -15,7 +15,7 @@ TEST_WORKERS ?= 2
 PACKAGES := libs/api libs/scene libs/kit libs/client services/depth services/export services/inpaint gateway gateway/envoy
 # OpenMP and friends would oversubscribe the cores: work is parallel across frames.
 export OMP_NUM_THREADS ?= 1
-.PHONY: help install viewer gen check protos lint types layers check-viewer test test-viewer demo bench bench-depth bench-export sample clean
+.PHONY: help install viewer gen check protos lint types layers check-viewer chromium test test-viewer demo bench bench-depth bench-export sample clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -64,7 +64,15 @@ layers: $(STAMP)  ## who may import whom
 check-viewer: $(NODE_STAMP)  ## the viewer: format, lint, types
 	$(NPM) run --silent check
 
-test: $(STAMP) viewer test-viewer  ## all tests that need no GPU and no cluster
+chromium:  ## a browser for the tests that need one; installed where that is possible
+	@for name in chromium chromium-browser google-chrome google-chrome-stable; do \
+	  if command -v $$name >/dev/null; then exit 0; fi; done; \
+	if [ -n "$$EPIPAR_CHROMIUM" ]; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } >/dev/null; \
+	else echo "no Chromium: the browser tests will be skipped; install the package chromium, or set EPIPAR_CHROMIUM"; fi
+
+test: $(STAMP) viewer test-viewer chromium  ## all tests that need no GPU and no cluster
 	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile -m "not gpu and not cluster"
 
 test-viewer: $(NODE_STAMP)  ## the viewer's unit tests

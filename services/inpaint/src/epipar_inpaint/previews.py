@@ -51,13 +51,17 @@ class Previews:
         try:
             with path.open("rb") as file:
                 data = file.read(MAX_BYTES + 1)
-        except FileNotFoundError:  # replaced, or the output has just been published
-            return None
+        except FileNotFoundError:  # gone again, or the output has been published meanwhile
+            return self._published(relative)
         if not data or len(data) > MAX_BYTES:
             return None
         artifact = self._store.write(uri, data)
         self._shown_uri = uri
         return artifact
+
+    def _published(self, relative: str) -> Artifact | None:
+        uri = f"{self._output_uri}/{relative}"
+        return self._store.stat(uri) if self._store.exists(uri) else None
 
     def _remove(self) -> None:
         try:

@@ -16,7 +16,7 @@ from epipar_scene.arrays import F32, F64, U8, Bools
 from epipar_scene.frames import Frame
 from epipar_scene.geometry import backproject, pixel_centers
 
-_UNSURE_REACH_PX = 8.0
+_UNSURE_REACH_PX = 12.0
 """How far from a region's known pixels an unsure pixel may still be one of them, at width 640."""
 
 
@@ -81,8 +81,8 @@ def _in_regions(data: FrameData, is_sure: Bools, sky: Bools, options: MaskOption
     it counts only if its ray passes through the region, and then
 
     - where it belongs to an unsure area that only the region's pixels enclose, or
-    - where it is nearer to a pixel of the region than to one that is not, and within 8 pixels
-      (at width 640) of it.
+    - where it is nearer to a pixel of the region than to one with trusted depth that is not, and
+      within 12 pixels (at width 640) of it.
 
     An object without any trusted depth is therefore not found by a region: a user mask is the way.
     """
@@ -110,19 +110,24 @@ def _in_regions(data: FrameData, is_sure: Bools, sky: Bools, options: MaskOption
     candidate = np.zeros(shape, np.bool_)
     for region in options.regions:
         candidate.flat[unsure[region.crossed_by(pose[:3, 3], directions)]] = True
-    return inside | _joined(inside, candidate, scaled_px(_UNSURE_REACH_PX, shape[1]))
+    elsewhere = (is_sure | sky) & ~inside
+    return inside | _joined(inside, candidate, elsewhere, scaled_px(_UNSURE_REACH_PX, shape[1]))
 
 
-def _joined(inside: Bools, candidate: Bools, reach_px: float) -> Bools:
-    """Return the candidates that belong to `inside`, by enclosure or by nearness."""
+def _joined(inside: Bools, candidate: Bools, elsewhere: Bools, reach_px: float) -> Bools:
+    """Return the candidates that belong to `inside`, by enclosure or by nearness.
+
+    `elsewhere` certainly shows something else; what is in none of the three does not enclose, but
+    says nothing about where an edge runs.
+    """
     outside = ~inside & ~candidate
     _, labels = cv2.connectedComponents(candidate.astype(np.uint8), connectivity=8)
     beside_inside = np.unique(labels[_dilated(inside, 1) & candidate])
     beside_outside = np.unique(labels[_dilated(outside, 1) & candidate])
     enclosed = np.isin(labels, np.setdiff1d(beside_inside, beside_outside)) & candidate
     to_inside = cv2.distanceTransform((~inside).astype(np.uint8), cv2.DIST_L2, 5)
-    to_outside = cv2.distanceTransform((~outside).astype(np.uint8), cv2.DIST_L2, 5)
-    near = candidate & (to_inside < to_outside) & (to_inside <= max(1.0, reach_px))
+    to_elsewhere = cv2.distanceTransform((~elsewhere).astype(np.uint8), cv2.DIST_L2, 5)
+    near = candidate & (to_inside < to_elsewhere) & (to_inside <= max(1.0, reach_px))
     joined: Bools = enclosed | near
     return joined
 
