@@ -105,8 +105,10 @@ def _hole(inside: Bools, depth: F32, on_plane: I64, picture: F32, reach: int) ->
     free = np.zeros(len(pixels), np.float32)
     if solid.any():
         inverse = np.where(solid, 1 / np.where(solid, depth, 1), 0).astype(np.float32)
-        free = 1 / np.maximum(continue_surface(inverse, solid, inside)[at], 1e-9)
-    near = depth[ring & solid] if (ring & solid).any() else np.ones(1)
+        free = np.asarray(
+            1 / np.maximum(continue_surface(inverse, solid, inside)[at], 1e-9), np.float32
+        )
+    near: F32 = depth[ring & solid] if (ring & solid).any() else np.ones(1, np.float32)
     low, high = np.percentile(near, [1, 99])
     if (ring & np.isinf(depth)).any():
         high = np.inf  # a hole below the sky may reach to the horizon
