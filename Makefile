@@ -78,7 +78,7 @@ test: $(STAMP) viewer test-viewer chromium  ## all tests that need no GPU and no
 test-viewer: $(NODE_STAMP)  ## the viewer's unit tests
 	$(NPM) run --silent test
 
-demo: $(STAMP) viewer  ## reconstruct and export the sample clip, and say how exact it was
+demo: $(STAMP) viewer  ## the sample, from clip to browser: reconstructed, completed, compared, served
 	$(BIN)/epipar demo
 
 bench: bench-depth bench-export  ## all benchmarks; their tables land in benchmarks/

@@ -69,6 +69,9 @@ export default defineConfig(({ mode }) => ({
             outDir: here('../src/epipar_gateway/web'),
             emptyOutDir: true,
             target: 'es2022',
+            // tools/web_assets.mjs reads it for the table of sizes.
+            manifest: true,
+            chunkSizeWarningLimit: 700,
           },
   server: {
     host: '127.0.0.1',
