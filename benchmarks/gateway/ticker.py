@@ -51,8 +51,9 @@ class Depth(depth_grpc.DepthServiceServicer):
     async def ListEngines(  # noqa: N802 (gRPC name)
         self, request: depth_pb.ListEnginesRequest, context: Any
     ) -> depth_pb.ListEnginesResponse:
-        """Have none."""
-        return depth_pb.ListEnginesResponse()
+        """Pass for the default engine."""
+        engines = [depth_pb.Engine(name="mvs", available=True)]
+        return depth_pb.ListEnginesResponse(engines=engines)
 
 
 class Export(export_grpc.ExportServiceServicer):
