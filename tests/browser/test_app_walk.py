@@ -39,7 +39,7 @@ def events(page: Page) -> list[int]:
 def finish(gateway: ScriptedGateway, page: Page) -> int:
     """Let the running job end, wait until the page says so, return its last sequence."""
     gateway.pull(f"release?job={RUNNING}&count=1000")
-    expect(page.locator(".job-head .chip")).to_have_text("Done")
+    expect(page.locator(".job-head .chip").first).to_have_text("Done")
     return int(gateway.pull(f"look?job={RUNNING}")["total"])
 
 
@@ -48,7 +48,8 @@ def press_until(page: Page, key: str, name: str) -> None:
     for _ in range(40):
         page.keyboard.press(key)
         focused = page.evaluate(
-            "(it => it.ariaLabel ?? it.labels?.[0]?.textContent ?? it.textContent)(document.activeElement)"
+            """(it => it === document.body ? '' : it.ariaLabel ?? it.textContent)(
+              document.activeElement)"""
         )
         if name in focused:
             return
