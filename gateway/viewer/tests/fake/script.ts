@@ -211,7 +211,7 @@ export function readyScene(
     exports: [{ name: 'default', artifacts, createTime: timestampFromMs(at) }],
     artifacts: [
       artifact(`${root}/scene.json`, 'application/json', 1200),
-      artifact(`${root}/transforms.json`, 'application/json', 60_000),
+      ...(tiles ? [artifact(`${root}/transforms.json`, 'application/json', 60_000)] : []),
     ],
   });
 }
