@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import grpc
+import structlog
 
 from epipar.common.v1 import artifact_pb2
 from epipar.depth.v1 import depth_service_pb2 as depth_pb
@@ -17,11 +18,13 @@ from epipar.export.v1 import export_service_pb2_grpc as export_grpc
 from epipar.inpaint.v1 import inpaint_service_pb2 as inpaint_pb
 from epipar.inpaint.v1 import inpaint_service_pb2_grpc as inpaint_grpc
 from epipar_gateway.plans import StepPlan
-from epipar_kit.errors import InternalError
+from epipar_kit.errors import EngineUnavailableError, EpiparError, InternalError
 from epipar_kit.events import Event, ResultEvent, progress_event
 from epipar_kit.interceptors import REQUEST_ID_KEY
 from epipar_kit.progress import throttle
-from epipar_kit.wire import error_from_call
+from epipar_kit.wire import UNSPECIFIED, error_from_call
+
+log = structlog.get_logger(__name__)
 
 NO_HEARTBEAT_S = 86_400.0
 """The services' own heartbeats keep a silent call alive; nothing needs to be stored for them."""
@@ -118,8 +121,10 @@ class ComputeServices:
         self, step: StepPlan, timeout_s: float, request_id: str
     ) -> AsyncGenerator[Event, None]:
         call = self._start(step, timeout_s, request_id)
+        has_answered = False
         try:
             async for response in call:
+                has_answered = True
                 match response.WhichOneof("event"):
                     case "progress":
                         told = response.progress
@@ -130,7 +135,7 @@ class ComputeServices:
                         yield _result_of(response.result)
                         return
         except grpc.aio.AioRpcError as error:
-            raise error_from_call(error) from None
+            raise _in_words(error_from_call(error), step.service, has_answered) from None
         finally:
             call.cancel()
         raise InternalError(
@@ -152,6 +157,18 @@ class ComputeServices:
             step.request, timeout=timeout_s, metadata=((REQUEST_ID_KEY, request_id),)
         )
         return call
+
+
+def _in_words(error: EpiparError, service: str, has_answered: bool) -> EpiparError:
+    """Say what a broken connection means; errors of the service itself stay as they are."""
+    if not isinstance(error, EngineUnavailableError) or error.reason != UNSPECIFIED:
+        return error
+    log.info("service_unreachable", service=service, cause=error.message)
+    how = "stopped answering in the middle of the call" if has_answered else "does not answer"
+    # A pause of 0 s leaves the time of the next attempt to the job's own patience.
+    return EngineUnavailableError(
+        "ENGINE_UNAVAILABLE", f"the {service} service {how}", retry_after_s=0.0, service=service
+    )
 
 
 def _result_of(result: Any) -> StepResult:
