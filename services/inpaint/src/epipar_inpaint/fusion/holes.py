@@ -140,10 +140,10 @@ def _unlike(picture: F32, mask: Bools, reach: int) -> F32:
     if not usable.any():
         return np.zeros(mask.shape, np.float32)
     values = np.where(usable[..., None] > 0, picture, 0)
-    sigma = 0.6 * reach
+    window = (2 * reach + 1, 2 * reach + 1)
 
     def blurred(raster: F32) -> F32:
-        return np.asarray(cv2.GaussianBlur(raster, (0, 0), sigma), np.float32)
+        return np.asarray(cv2.blur(raster, window, borderType=cv2.BORDER_CONSTANT), np.float32)
 
     weight = blurred(usable)[..., None]
     safe = np.maximum(weight, _LEAST_WEIGHT)

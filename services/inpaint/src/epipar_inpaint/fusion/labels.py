@@ -39,6 +39,7 @@ _UNLIKE, _MOST_UNLIKE = 0.6, 2.5  # a deviation of colour beyond the first
 _LIKENESS = 1.5
 _STEP, _MOST_STEP = 30.0, 3.0
 _COLOR_SOURCES = 5
+_PROBES = 6  # views that are asked whether something may stand before a label
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -172,7 +173,7 @@ def _evidence(target: View, pixels: Pixels, candidates: F32, around: Surrounding
     if around.refuse_hidden:
         for place, depths in enumerate(ballot.candidates):
             spans = FreeSpans.before(target.camera, pixels, depths, around.tolerances.depth)
-            for view, depth in zip(around.others, around.depths, strict=True):
+            for view, depth in zip(around.others[:_PROBES], around.depths, strict=False):
                 spans.probe(depth, view.depth_hole, view.camera)
             cost[place] += _HIDING * spans.may_hide_something()
     return cost

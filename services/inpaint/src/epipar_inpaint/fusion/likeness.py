@@ -14,6 +14,7 @@ from epipar_inpaint.jit import kernel
 from epipar_scene.arrays import F32, I64, U8, Bools
 
 _REACH_PX = 7  # at a width of 320
+_STRIDE_PX = 1.75  # between the pixels of the window that are looked at
 _SAME_SURFACE = 0.03  # relative difference of depth
 
 
@@ -72,7 +73,7 @@ def unlike_own_surface(candidates: F32, pixels: Pixels, depth: F32, image: U8, k
     """
     out = np.zeros(candidates.shape, np.float32)
     scale = max(1.0, depth.shape[1] / 320)
-    reach, stride = round(_REACH_PX * scale), max(1, round(scale))
+    reach, stride = round(_REACH_PX * scale), round(_STRIDE_PX * scale)
     _compare(
         candidates,
         pixels.rows,
