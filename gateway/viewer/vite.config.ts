@@ -4,13 +4,14 @@
  */
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
+import { binaryProtobuf } from './protobuf_plugin';
 import { ownThree, slimThree } from './three_plugins';
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
 export default defineConfig(({ mode }) => ({
   base: './',
-  plugins: mode === 'pages' ? [] : [ownThree(), slimThree()],
+  plugins: mode === 'pages' ? [] : [ownThree(), slimThree(), binaryProtobuf()],
   worker: { format: 'es' as const },
   build:
     mode === 'pages'
