@@ -61,6 +61,8 @@ async def test_an_estimate_scales_with_the_frames_and_knows_the_later_steps(tmp_
     clock.now_s += 10  # the pace halves, and the estimate follows it
     slow = third.remaining_s(ProgressEvent("match", 10, 20, "frames"))
     assert slow == (55.0, 61.0)
+    end = third.remaining_s(ProgressEvent("sweep", 20, 20, "frames"))
+    assert end == (0.0, 6.0)  # the step is done, the export is not
     database.close()
 
 
@@ -83,8 +85,8 @@ async def test_a_job_tells_its_remaining_time_once_others_have_run(suite: Suite)
     make_slow = sa.update(stage_timings).values(seconds=100.0)
     steps = sa.select(sa.func.count(sa.distinct(stage_timings.c.step)))
     database = suite.gateway.database
-    while await database.read(lambda c: c.execute(steps).scalar()) < 2:
-        await asyncio.sleep(0.01)  # the last step is learned from just after the last event
+    while await database.read(lambda c: c.execute(steps).scalar_one()) < 2:
+        await asyncio.sleep(0.01)  # noqa: ASYNC110 - the database tells nobody of a new row
     await database.write(lambda c: c.execute(make_slow))
     second = await suite.events(await suite.start())
     told = [event.progress for event in second if event.WhichOneof("event") == "progress"]
