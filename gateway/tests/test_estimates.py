@@ -85,8 +85,8 @@ async def test_a_job_tells_its_remaining_time_once_others_have_run(suite: Suite)
     make_slow = sa.update(stage_timings).values(seconds=100.0)
     steps = sa.select(sa.func.count(sa.distinct(stage_timings.c.step)))
     database = suite.gateway.database
-    while await database.read(lambda c: c.execute(steps).scalar_one()) < 2:
-        await asyncio.sleep(0.01)  # noqa: ASYNC110 - the database tells nobody of a new row
+    while await database.read(lambda c: c.execute(steps).scalar_one()) < 2:  # noqa: ASYNC110 - the database tells nobody
+        await asyncio.sleep(0.01)
     await database.write(lambda c: c.execute(make_slow))
     second = await suite.events(await suite.start())
     told = [event.progress for event in second if event.WhichOneof("event") == "progress"]
