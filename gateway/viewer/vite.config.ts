@@ -4,13 +4,14 @@
  */
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
+import { binaryProtobuf } from './protobuf_plugin';
 import { ownThree, slimThree } from './three_plugins';
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
 export default defineConfig(({ mode }) => ({
   base: './',
-  plugins: mode === 'pages' ? [] : [ownThree(), slimThree()],
+  plugins: mode === 'pages' ? [] : [ownThree(), slimThree(), binaryProtobuf()],
   worker: { format: 'es' as const },
   build:
     mode === 'pages'
@@ -43,6 +44,9 @@ export default defineConfig(({ mode }) => ({
             outDir: here('../src/epipar_gateway/web'),
             emptyOutDir: true,
             target: 'es2022',
+            // tools/web_assets.mjs reads it for the table of sizes.
+            manifest: true,
+            chunkSizeWarningLimit: 700,
           },
   server: {
     host: '127.0.0.1',
