@@ -55,6 +55,8 @@ const TARGET_ERROR = 1.4;
 /** Length of a camera's frustum in radii of the bulk. */
 const FRUSTUM_SIZE = 0.03;
 const FIELD_OF_VIEW = 55;
+/** Points that are drawn in motion on the slowest machine. */
+const LEAST_MOVING_POINTS = 100_000;
 /** A camera that has not moved for so long rests. */
 const REST_MS = 200;
 const PROGRESS_MS = 100;
@@ -390,7 +392,7 @@ export class Stage {
     const eye = this.camera.position.toArray() as unknown as Vec3;
     // Until something is known of the scene, there is no view: the first content alone is wanted.
     const { drawn, points } = this.stream.update(this.hasView ? this.view(eye) : EVERYWHERE, {
-      pointBudget: this.hasView ? this.options.pointBudget : 1,
+      pointBudget: this.hasView ? this.budget() : 1,
       targetError: TARGET_ERROR * this.coarseness,
     });
     this.counts.nodesDrawn = drawn.length;
@@ -401,6 +403,12 @@ export class Stage {
       .map((node) => ({ tile: node.content!, distance: distanceToBox(node.box, eye) }))
       .sort((a, b) => a.distance - b.distance)
       .map(({ tile }) => tile);
+  }
+
+  /** Fewer points in motion, as many times as the picture is coarser, but no fewer than make one. */
+  private budget(): number {
+    const { pointBudget } = this.options;
+    return Math.max(pointBudget / this.coarseness ** 2, Math.min(pointBudget, LEAST_MOVING_POINTS));
   }
 
   private view(eye: Vec3): View {
