@@ -1,0 +1,56 @@
+"""A guess of the depth inside holes, good for its order only: the known depth, continued."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from epipar_scene.arrays import F32, F64, Bools
+
+
+def continued(depth: F32, known: Bools) -> F32:
+    """Fill a depth map smoothly from its known pixels (pull-push over a pyramid).
+
+    Works on inverse depth, in which planes are straight lines.
+
+    Args:
+        depth: (H, W), positive where known.
+        known: (H, W).
+
+    Returns:
+        (H, W) positive; all 0 where nothing is known.
+    """
+    if not known.any():
+        return np.zeros(depth.shape, np.float32)
+    safe = np.where(known, depth, 1.0).astype(np.float64)
+    filled = _pull_push(np.where(known, 1.0 / safe, 0.0), known.astype(np.float64))
+    return np.asarray(1.0 / np.maximum(filled, 1e-9), np.float32)
+
+
+def _pull_push(values: F64, weights: F64) -> F64:
+    height, width = values.shape
+    if weights.min() > 0 or max(height, width) == 1:
+        return values / np.maximum(weights, 1e-12) if weights.min() < 1 else values
+    sums, counts = _halved(values * weights), _halved(weights)
+    coarse = _pull_push(
+        np.where(counts > 0, sums / np.maximum(counts, 1e-12), 0.0), np.minimum(counts, 1.0)
+    )
+    fine = _doubled(coarse, (height, width))
+    return values * weights + fine * (1.0 - weights)
+
+
+def _halved(values: F64) -> F64:
+    height, width = values.shape
+    padded = np.pad(values, ((0, height % 2), (0, width % 2)))
+    total: F64 = padded.reshape(-(-height // 2), 2, -(-width // 2), 2).sum(axis=(1, 3))
+    return total
+
+
+def _doubled(coarse: F64, shape: tuple[int, int]) -> F64:
+    """Interpolate bilinearly between the centres of the coarse pixels."""
+    for axis, size in enumerate(shape):
+        places = np.clip((np.arange(size) + 0.5) / 2 - 0.5, 0, coarse.shape[axis] - 1)
+        low = np.floor(places).astype(np.intp)
+        high = np.minimum(low + 1, coarse.shape[axis] - 1)
+        share = (places - low).reshape((-1, 1) if axis == 0 else (1, -1))
+        coarse = np.take(coarse, low, axis) * (1 - share) + np.take(coarse, high, axis) * share
+    return coarse
