@@ -37,6 +37,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "depth_weight": (0, 100),
     "rank_weight": (0, 100),
     "free_space_weight": (0, 100),
+    "opacity_weight": (0, 100),
     "near_share": (0, 0.95),
     "held_out_every": (0, 1000),
     "checkpoint_every": (1, 1_000_000),
@@ -116,6 +117,8 @@ class NerfillerSettings:
     """Weight of the order of depths inside holes."""
     free_space_weight: float = 0.05
     """Weight of the emptiness between cameras and known surfaces."""
+    opacity_weight: float = 0.02
+    """Weight of hitting a surface in holes of depth, which are no sky."""
     near_share: float = 0.5
     """Each view's near plane, as a share of its nearest known depth (1 % quantile)."""
     held_out_every: int = 10

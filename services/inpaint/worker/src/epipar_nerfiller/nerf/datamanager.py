@@ -77,6 +77,7 @@ class NerfillerDataManager(VanillaDataManager[InputDataset]):
             "depth": bank.depth[pixels],
             "confidence": bank.confidence[pixels],
             "prior": bank.prior[pixels],
+            "solid": bank.depth_hole[pixels].float(),
         }
         on_device: dict[str, Any] = {name: value.to(self.device) for name, value in batch.items()}
         return self.rays_of(indices), {**on_device, "sample": sample}

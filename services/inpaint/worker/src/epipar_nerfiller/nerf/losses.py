@@ -75,6 +75,11 @@ def rank_loss(depth: Tensor, guess: Tensor) -> Tensor:
     return (wrong * says).sum() / says.sum().clamp(min=1)
 
 
+def opacity_loss(accumulation: Tensor, solid: Tensor) -> Tensor:
+    """Ask the (R,) rays that must hit something to do so; colour alone can come from far behind."""
+    return (((1 - accumulation) ** 2) * solid).sum() / solid.sum().clamp(min=1)
+
+
 def free_space_loss(density: Tensor, step_length: Tensor) -> Tensor:
     """Ask for emptiness: the mean opacity of (R,) densities over (R,) lengths.
 

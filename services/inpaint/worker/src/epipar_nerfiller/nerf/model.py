@@ -111,6 +111,9 @@ class NerfillerModel(NerfactoModel):
                 batch["progress"],
             ),
         }
+        result["opacity"] = settings.opacity_weight * losses.opacity_loss(
+            outputs["accumulation"][:, 0], batch["solid"]
+        )
         if sample.pairs and settings.rank_weight:
             pairs = slice(sample.known, sample.known + 2 * sample.pairs)
             depth = (outputs["expected_depth"][:, 0] / norm)[pairs]

@@ -13,6 +13,7 @@ from epipar_nerfiller.settings import NerfillerSettings
 
 _TRIES = 64
 _STRIDE = 1_000_003
+_PARTNER_REACH = 0.15  # of the view's sides, standard deviation
 
 
 def seed_of(seed: int, step: int, purpose: int = 0) -> int:
@@ -26,7 +27,7 @@ class Sample:
 
     Attributes:
         pixels: (R,) flat pixels.
-        pairs: number of pairs (of one view each); they begin after the known pixels.
+        pairs: number of pairs (a pixel in a hole, one around it); they follow the known pixels.
         known: number of known pixels.
         patches: number of square patches at the end.
     """
@@ -108,11 +109,20 @@ class RaySampler:
         return late_view.where(is_late, any_view)
 
     def _pairs(self, views: Tensor, pairs: int, generator: torch.Generator) -> Tensor:
+        """Return pairs of a pixel in a hole and a pixel around it, known or not.
+
+        The order of depths between a hole and what is known around it places the hole.
+        """
         chosen = self._choose_views(views, pairs, generator)
-        counts = self._counts[chosen][:, None]
-        share = torch.rand(pairs, 2, generator=generator, dtype=torch.float64)
-        places = (share * counts).long()
-        return self._holes[self._offsets[chosen][:, None] + places].reshape(-1)
+        share = torch.rand(pairs, generator=generator, dtype=torch.float64)
+        places = (share * self._counts[chosen]).long()
+        first = self._holes[self._offsets[chosen] + places]
+        shape = self._bank.shapes[chosen]
+        shift = torch.randn(pairs, 2, generator=generator) * _PARTNER_REACH * shape
+        place = self._bank.indices(first)[:, 1:] + shift.round().long()
+        row, column = place.clamp(min=0).minimum(shape - 1).unbind(1)
+        second = self._bank.starts[chosen] + row * shape[:, 1] + column
+        return torch.stack([first, second], dim=1).reshape(-1)
 
     def _patch_pixels(self, views: Tensor, patches: int, generator: torch.Generator) -> Tensor:
         """Return patches around pixels of holes, each in row-major order."""
