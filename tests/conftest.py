@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import Service
+from tests.processes import Service, Suite
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -48,3 +48,10 @@ def export_service(store_root: Path) -> Iterator[Service]:
     """Run an export service in a process of its own."""
     with Service("export", store_root) as service:
         yield service
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
+    """Run a whole suite for the tests of one file."""
+    with Suite(tmp_path_factory.mktemp("suite") / "data") as suite:
+        yield suite

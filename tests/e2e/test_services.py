@@ -15,7 +15,11 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from tests.processes import Service
 
-SERVICES = {"depth": "epipar.depth.v1.DepthService", "export": "epipar.export.v1.ExportService"}
+SERVICES = {
+    "depth": "epipar.depth.v1.DepthService",
+    "export": "epipar.export.v1.ExportService",
+    "inpaint": "epipar.inpaint.v1.InpaintService",
+}
 
 
 @pytest.mark.parametrize("name", SERVICES)

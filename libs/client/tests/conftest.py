@@ -13,28 +13,50 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from epipar_client import EpiparClient, Retry
 
+from .fake_gateway import FakeGateway
+from .fake_http import FakeDoor, FakeHttp
+from .fake_inpaint import FakeInpaint
 from .fake_suite import FakeDepth, FakeExport, new_server
 
 
 @dataclass
 class Suite:
-    """Running fakes and where they listen."""
+    """Running fakes and the one address where they listen."""
 
     depth: FakeDepth
     export: FakeExport
-    address: str
+    inpaint: FakeInpaint
+    gateway: FakeGateway
+    http: FakeHttp
+    door: FakeDoor
+    store: Path
+
+    @property
+    def address(self) -> str:
+        return self.door.address
 
 
 @pytest.fixture
-async def suite() -> AsyncIterator[Suite]:
-    depth, export = FakeDepth(), FakeExport()
-    server = new_server(depth, export)
+async def suite(tmp_path: Path) -> AsyncIterator[Suite]:
+    store = tmp_path / "suite-store"
+    store.mkdir()
+    depth, export, inpaint = FakeDepth(), FakeExport(), FakeInpaint()
+    gateway, http = FakeGateway(store), FakeHttp(store)
+    server = new_server(depth, export, inpaint.add_to, gateway.add_to)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    yield Suite(depth, export, f"127.0.0.1:{port}")
+    runner = web.AppRunner(http.app(), shutdown_timeout=0)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    door = FakeDoor(f"127.0.0.1:{port}", f"127.0.0.1:{runner.addresses[0][1]}")
+    await door.start()
+    yield Suite(depth, export, inpaint, gateway, http, door, store)
+    await door.stop()
+    await runner.cleanup()
     await server.stop(None)
 
 

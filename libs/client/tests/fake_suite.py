@@ -1,6 +1,6 @@
 """Real grpc.aio services with invented answers, chosen by the last part of the input's key.
 
-Inside a test they are served on a free port; as a process (see fake_services/) they speak the
+Inside a test they are served on a free port; as a process (see fake_processes) they speak the
 start and stop protocol of the real services and read and write a real store folder.
 """
 
@@ -10,12 +10,9 @@ import asyncio
 import json
 import os
 import shutil
-import signal
-import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import grpc
 from google.protobuf import any_pb2, duration_pb2
@@ -240,48 +237,16 @@ def scene_result(uri: str) -> depth_pb2.PredictResult:
     )
 
 
-def new_server(depth: FakeDepth | None, export: FakeExport | None) -> aio.Server:
+def new_server(
+    depth: FakeDepth | None, export: FakeExport | None, *others: Callable[[aio.Server], None]
+) -> aio.Server:
     """Build a server with health and the given services; it is not started."""
     server = aio.server(options=[("grpc.so_reuseport", 0)])
     if depth is not None:
         depth_grpc.add_DepthServiceServicer_to_server(depth, server)
     if export is not None:
         export_grpc.add_ExportServiceServicer_to_server(export, server)
+    for add in others:
+        add(server)
     health_pb2_grpc.add_HealthServicer_to_server(health_aio.HealthServicer(), server)
     return server
-
-
-async def serve_process(service: str) -> None:
-    """Serve as a process: settings from the environment, ready line, stop on SIGTERM or EOF."""
-    prefix = f"EPIPAR_{service.upper()}_"
-    if "refuse to start" in os.environ.get("FAKE_MOOD", ""):
-        sys.stderr.write("EPIPAR_DEPTH_NONSENSE is no setting of this service\n")
-        raise SystemExit(2)
-    store = Path(unquote(urlsplit(os.environ["EPIPAR_STORE_URL"]).path))
-    server = new_server(
-        FakeDepth(store) if service == "depth" else None,
-        FakeExport(store) if service == "export" else None,
-    )
-    host, wanted = os.environ[f"{prefix}HOST"], os.environ[f"{prefix}PORT"]
-    port = server.add_insecure_port(f"{host}:{wanted}")
-    await server.start()
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, stop.set)
-    if os.environ.get(f"{prefix}STOP_ON_STDIN_EOF") == "true":
-        loop.add_reader(0, lambda: stop.set() if not os.read(0, 4096) else None)
-    if pids := os.environ.get("FAKE_PIDS"):
-        Path(pids, f"{os.getpid()}").touch()  # noqa: ASYNC240 - nobody is served yet
-    ready = {"event": "ready", "service": service, "address": f"{host}:{port}", "pid": os.getpid()}
-    sys.stdout.write(json.dumps(ready) + "\n")
-    sys.stdout.flush()
-    sys.stderr.write(f"{service} serves\n")
-    await stop.wait()
-    if "stubborn" in os.environ.get("FAKE_MOOD", ""):
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
-        await asyncio.Event().wait()
-    await server.stop(0.2)
-
-
-if __name__ == "__main__":
-    asyncio.run(serve_process(sys.argv[1]))

@@ -10,6 +10,7 @@ import pytest
 import trustme
 
 from epipar_client import EpiparClient, Retry, Tls, UnavailableError
+from epipar_client.addresses import parse_address
 
 from .conftest import Suite
 from .fake_suite import FakeDepth, new_server
@@ -71,10 +72,32 @@ async def test_a_token_never_leaves_the_machine_in_the_clear() -> None:
         EpiparClient("epipar.example:443", token="secret")  # noqa: S106 - no real one
 
 
-@pytest.mark.parametrize("address", ["", "http://127.0.0.1:1"])
+@pytest.mark.parametrize(
+    "address",
+    ["", "127.0.0.1", "ftp://127.0.0.1:1", "http://h:1/path", "http://h:1?q", "h:99999", "u@h:1"],
+)
 async def test_an_address_that_cannot_be_right_is_refused(address: str) -> None:
     with pytest.raises(ValueError, match="address"):
         EpiparClient(address)
+
+
+async def test_an_address_may_be_written_as_a_url(suite: Suite) -> None:
+    async with EpiparClient(f"http://{suite.address}/") as client:
+        assert len(await client.list_engines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "target", "url"),
+    [
+        ("127.0.0.1:8080", "127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("http://epipar.example", "epipar.example:80", "http://epipar.example:80"),
+        ("https://epipar.example", "epipar.example:443", "https://epipar.example:443"),
+        ("http://[::1]:8080", "[::1]:8080", "http://[::1]:8080"),
+    ],
+)
+def test_every_form_of_an_address_is_one_target(text: str, target: str, url: str) -> None:
+    address = parse_address(text)
+    assert (address.target, address.url(secure=address.secure)) == (target, url)
 
 
 async def test_a_service_without_an_address_is_named(suite: Suite) -> None:

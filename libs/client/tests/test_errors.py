@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import pkgutil
+
 import pytest
 
 import epipar_client
-from epipar_client import EpiparClient, EpiparError, InvalidInputError, NotFoundError
+from epipar.common.v1.error_reason_pb2 import ErrorReason
+from epipar_client import (
+    EpiparClient,
+    EpiparError,
+    InvalidInputError,
+    NotFoundError,
+    ServiceError,
+)
 from epipar_client import errors as errors_module
+from epipar_client.errors import error_from_reason
 
 
 @pytest.mark.parametrize(
@@ -58,6 +68,15 @@ async def test_damaged_details_do_not_hide_the_status(client: EpiparClient) -> N
         await client.reconstruct("damaged", "scenes/a")
 
 
+def test_every_reason_of_the_contract_has_its_class() -> None:
+    reasons = {name.removeprefix("ERROR_REASON_") for name in ErrorReason.DESCRIPTOR.values_by_name}
+    for reason in reasons - {"UNSPECIFIED"}:
+        error = error_from_reason(reason, "words", metadata={"a": "1"}, otherwise=EpiparError)
+        assert type(error) is not EpiparError, reason
+        assert (error.reason, error.message, error.metadata) == (reason, "words", {"a": "1"})
+    assert type(error_from_reason("OF_A_LATER_VERSION", "words")) is ServiceError
+
+
 def test_the_module_lists_every_class_with_what_to_do() -> None:
     classes = {
         name
@@ -74,9 +93,7 @@ def test_the_module_lists_every_class_with_what_to_do() -> None:
 
 
 def test_all_is_the_public_surface() -> None:
-    modules = {"call", "channel", "client", "convert", "errors", "options", "retry", "types"}
+    modules = {module.name for module in pkgutil.iter_modules(epipar_client.__path__)}
     public = {name for name in vars(epipar_client) if not name.startswith("_")}
-    assert public - modules - {"version", "annotations"} == set(epipar_client.__all__) - {
-        "__version__"
-    }
+    assert public - modules - {"annotations"} == set(epipar_client.__all__) - {"__version__"}
     assert epipar_client.__all__ == sorted(epipar_client.__all__)

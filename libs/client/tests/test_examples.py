@@ -34,12 +34,26 @@ async def run(*command: str | Path, cwd: Path | None = None) -> subprocess.Compl
     )
 
 
-async def test_the_python_example_prints_progress_and_the_scene(suite: Suite) -> None:
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    path = tmp_path / "my clip.mp4"
+    path.write_bytes(b"video")
+    return path
+
+
+@pytest.fixture
+def bad_clip(clip: Path) -> Path:
+    return clip.rename(clip.with_name("split.mp4"))
+
+
+async def test_the_python_example_prints_the_events_and_the_page(suite: Suite, clip: Path) -> None:
     example = EXAMPLES / "python" / "reconstruct.py"
-    done = await run(sys.executable, example, "clip.mp4", "scenes/a", suite.address)
+    done = await run(sys.executable, example, clip, f"http://{suite.address}")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("Progress(stage='reading', done=1, total=4")
-    assert done.stdout.splitlines()[-1].startswith("SceneResult(scene_uri='scenes/a'")
+    lines = done.stdout.splitlines()
+    assert [int(line.split()[0]) for line in lines[:-1]] == list(range(1, 12))
+    assert "StepProgress(step='depth', progress=Progress(stage='sweeping', done=1" in done.stdout
+    assert lines[-1] == f"http://{suite.address}/#/scenes/my-clip"
 
 
 @pytest.fixture(scope="module")
@@ -65,36 +79,44 @@ def node_example(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "examples" / "node"
 
 
-async def test_the_node_example_shows_progress_and_prints_the_scene(
-    suite: Suite, node_example: Path
+async def test_the_node_example_shows_progress_and_prints_the_job(
+    suite: Suite, node_example: Path, clip: Path
 ) -> None:
-    arguments = ("reconstruct.mjs", "clip.mp4", "scenes/a", suite.address)
+    suite.gateway.spoil_watches = ["cut UNAVAILABLE", "repeat"]
+    arguments = ("reconstruct.mjs", clip, suite.address)
     done = await run(program("node"), *arguments, cwd=node_example)
     assert done.returncode == 0, done.stderr
-    assert "sweeping 3/3 frames\n" in done.stderr
-    result = json.loads(done.stdout)
-    assert (result["scene_uri"], result["scale"]) == ("scenes/a", "SCALE_ARBITRARY")
+    assert "export: sweeping 3/3 frames\n" in done.stderr
+    job = json.loads(done.stdout)
+    assert (job["scene"], job["state"], job["last_sequence"]) == (
+        "scenes/my-clip",
+        "STATE_SUCCEEDED",
+        11,
+    )
+    assert f"look at it: http://{suite.address}/#/scenes/my-clip" in done.stderr
 
 
-async def test_the_node_example_tells_a_failure_with_its_details(
-    suite: Suite, node_example: Path
+async def test_the_node_example_tells_why_a_job_failed(
+    suite: Suite, node_example: Path, bad_clip: Path
 ) -> None:
-    arguments = ("reconstruct.mjs", "split", "scenes/a", suite.address)
+    arguments = ("reconstruct.mjs", bad_clip, suite.address)
     done = await run(program("node"), *arguments, cwd=node_example)
     assert done.returncode == 1
-    assert done.stdout == ""
-    assert "SPLIT_MODEL: 31 of 60 frames registered" in done.stderr
-    assert "  input_uri: 31 of 60" in done.stderr
-    assert "  registered = 31" in done.stderr
+    assert "STATE_FAILED SPLIT_MODEL: 31 of 60 frames registered" in done.stderr
 
 
-async def test_the_grpcurl_example_prints_the_stream(suite: Suite) -> None:
+async def test_the_node_example_tells_a_refusal_in_the_suites_words(
+    suite: Suite, node_example: Path, clip: Path
+) -> None:
+    suite.http.refuse = (415, "UNREADABLE_VIDEO")
+    done = await run(program("node"), "reconstruct.mjs", clip, suite.address, cwd=node_example)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "UNREADABLE_VIDEO: refused" in done.stderr
+
+
+async def test_the_grpcurl_example_prints_the_events(suite: Suite, clip: Path) -> None:
     program("grpcurl")
-    script = EXAMPLES / "grpcurl" / "reconstruct.sh"
-    done = await run(script, "clip.mp4", "scenes/a", suite.address)
+    done = await run(EXAMPLES / "grpcurl" / "reconstruct.sh", clip, suite.address)
     assert done.returncode == 0, done.stderr
     assert '"stage": "sweeping"' in done.stdout
-    assert '"sceneUri": "scenes/a"' in done.stdout
-    failed = await run(script, "split", "scenes/a", suite.address)
-    assert failed.returncode != 0
-    assert "SPLIT_MODEL" in failed.stderr
+    assert '"state": "STATE_SUCCEEDED"' in done.stdout

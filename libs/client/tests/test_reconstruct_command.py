@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import pty
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Epipar, Suite, events_of, read_until
+from .conftest import Epipar, events_of, read_until
 
 
 @pytest.fixture
@@ -192,7 +191,7 @@ def test_a_service_that_crashes_is_told_with_its_log(epipar: Epipar) -> None:
 
 def test_a_service_that_refuses_to_start_is_told_with_its_reason(epipar: Epipar) -> None:
     (epipar.folder / "clip.mp4").write_bytes(b"video")
-    done = epipar.run("reconstruct", "clip.mp4", "-o", "s", FAKE_MOOD="refuse to start")
+    done = epipar.run("reconstruct", "clip.mp4", "-o", "s", FAKE_MOOD="depth refuses to start")
     assert done.returncode == 7
     assert "ended with status 2 before it was ready: EPIPAR_DEPTH_NONSENSE" in done.stderr
 
@@ -230,7 +229,14 @@ def test_an_export_of_nothing_is_not_found(epipar: Epipar) -> None:
         ("reconstruct", "clip.mp4"),
         ("export", "s", "--drop", "many"),
         ("export", "s", "--drop", "1,2"),
-        ("reconstruct", "a", "-o", "b", "--address", "http://x"),
+        ("reconstruct", "a"),
+        ("reconstruct", "a", "-o", "b", "--address", "ftp://x"),
+        ("complete", "a", "--intent", "remove"),
+        ("complete", "a", "--box", "1,2,3"),
+        ("masks", "a", "--sphere", "a,b,c,d"),
+        ("complete", "a", "--mask-set", "x", "--address", "127.0.0.1:1"),
+        ("up", "--port", "70000"),
+        ("jobs", "watch"),
         ("reconstruct", "a", "-o", "b", "--address", "127.0.0.1:1", "--cert", "only.pem"),
         ("reconstruct", "a", "-o", "b", "--address", "127.0.0.1:1", "--timeout", "-1"),
     ],
@@ -239,59 +245,6 @@ def test_a_wrong_command_line_is_code_2(epipar: Epipar, arguments: tuple[str, ..
     done = epipar.run(*arguments)
     assert done.returncode == 2
     assert "epipar" in done.stderr
-
-
-async def test_a_small_local_folder_travels_to_a_running_service(
-    epipar: Epipar, suite: Suite, tmp_path: Path
-) -> None:
-    photos = tmp_path / "photos"
-    photos.mkdir()
-    for name in ("b.jpg", "a.PNG", "notes.txt"):
-        (photos / name).write_bytes(b"pixels")
-    await run_remote(epipar, "reconstruct", photos, "-o", "scenes/a", "--address", suite.address)
-    sent = suite.depth.requests[0]
-    assert [image.name for image in sent.inline_images.images] == ["a.PNG", "b.jpg"]
-    assert sent.output_uri == "scenes/a"
-
-
-async def test_an_input_that_is_not_here_is_a_key_of_the_running_service(
-    epipar: Epipar, suite: Suite
-) -> None:
-    address = ("--address", suite.address)
-    await run_remote(
-        epipar, "reconstruct", "uploads/clip.mp4", "-o", "scenes/a", "--seed", "3", *address
-    )
-    assert suite.depth.requests[0].input_uri == "uploads/clip.mp4"
-    assert suite.depth.requests[0].options.seed == 3
-    await run_remote(epipar, "export", "scenes/a", "--bits", "12", "--no-ply", *address)
-    options = suite.export.requests[0].options
-    assert (options.position_bits, options.ply, options.HasField("tiles")) == (12, False, False)
-
-
-async def run_remote(epipar: Epipar, *arguments: str | Path) -> None:
-    """Run the command while this test's event loop serves it."""
-    done = await asyncio.to_thread(epipar.run, *arguments)
-    assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.parametrize(
-    ("names", "reason"),
-    [
-        (["clip.mp4"], "UNREADABLE_IMAGE"),
-        ([f"{n}.jpg" for n in range(17)], "INPUT_TOO_LARGE"),
-    ],
-)
-def test_what_is_too_much_to_send_names_the_way_out(
-    epipar: Epipar, tmp_path: Path, names: list[str], reason: str
-) -> None:
-    folder = tmp_path / "input"
-    folder.mkdir()
-    for name in names:
-        (folder / name).write_bytes(b"x")
-    done = epipar.run("reconstruct", folder, "-o", "a", "--address", "127.0.0.1:1")
-    assert done.returncode == 3
-    assert f"epipar: {reason}:" in done.stderr
-    assert "leave --address out" in done.stderr
 
 
 def test_a_suite_that_does_not_answer_is_code_7(epipar: Epipar) -> None:

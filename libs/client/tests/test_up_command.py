@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,11 +19,13 @@ from epipar_client import EpiparClient, Retry
 
 from .conftest import Epipar, events_of, read_until
 
+FAKES = Path(__file__).parent / "fake_services"
+
 
 @contextlib.contextmanager
 def running(epipar: Epipar, **env: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
     """Run `epipar up` and give it with its ready line; it is ended after the test."""
-    arguments = ("up", "--data", epipar.folder / "data", "--json")
+    arguments = ("up", "--port", "0", "--data", epipar.folder / "data", "--json")
     with epipar.popen(*arguments, env=env) as process:
         try:
             yield process, read_until(process, "ready")
@@ -31,25 +34,44 @@ def running(epipar: Epipar, **env: str) -> Iterator[tuple[subprocess.Popen[str],
             epipar.assert_all_services_ended()  # and so the default ports are free again
 
 
+def client_of(ready: dict[str, Any], retry: Retry | None = None) -> EpiparClient:
+    """Return a client of the services themselves."""
+    services = {name: at for name, at in ready["services"].items() if name != "envoy"}
+    return EpiparClient(**services, retry=retry)
+
+
 def pids_of(epipar: Epipar) -> set[int]:
     return {int(file.name) for file in epipar.pids.iterdir()}
 
 
 async def test_all_services_serve_and_share_one_store(epipar: Epipar) -> None:
     with running(epipar) as (process, ready):
-        assert set(ready["services"]) == {"depth", "export"}
+        assert list(ready["services"]) == ["depth", "export", "inpaint", "gateway", "envoy"]
+        assert set(ready["pids"]) == set(ready["services"])
         assert ready["store"] == str(epipar.folder / "data" / "store")
         Path(ready["store"], "clip.mp4").write_bytes(b"video")
-        async with EpiparClient(**ready["services"]) as client:
+        async with client_of(ready) as client:
             scene = await client.reconstruct("clip.mp4", "scenes/a")
             export = await client.export(scene.scene_uri)
+            await client.complete(scene.scene_uri, intent="complete")
         assert (Path(ready["store"]) / export.export_uri / "export.json").exists()
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=60)
         assert process.returncode == 130
         assert [event["event"] for event in events_of(out)] == ["stopping", "stopped"]
     epipar.assert_all_services_ended(timeout_s=0)
-    assert "depth serves" in (epipar.folder / "data" / "logs" / "depth.log").read_text()
+    for part in ready["services"]:
+        log = (epipar.folder / "data" / "logs" / f"{part}.log").read_text()
+        assert log.splitlines() == [f"{part} serves", f"{part} ends"]
+
+
+async def test_one_address_takes_uploads_and_jobs(epipar: Epipar) -> None:
+    (epipar.folder / "clip.mp4").write_bytes(b"video")
+    with running(epipar) as (_, ready):
+        async with EpiparClient(ready["address"]) as client:
+            upload = await client.upload(epipar.folder / "clip.mp4")
+            job = await client.start_reconstruction(upload.name)
+            assert (await client.wait_for_job(job.name)).state == "succeeded"
 
 
 @pytest.mark.parametrize("mood", ["", "stubborn"])
@@ -67,18 +89,18 @@ def test_a_killed_up_leaves_nothing_unless_a_service_ignores_its_rules(
     epipar.assert_all_services_ended()
 
 
-async def test_a_crashed_service_comes_back_at_its_address(epipar: Epipar) -> None:
+@pytest.mark.parametrize("part", ["depth", "gateway", "envoy"])
+async def test_a_crashed_part_comes_back_at_its_address(epipar: Epipar, part: str) -> None:
     with running(epipar) as (process, ready):
         before = pids_of(epipar)
-        for pid in before:
-            if Path(f"/proc/{pid}/cmdline").read_bytes().count(b"epipar_depth"):
-                os.kill(pid, signal.SIGKILL)
-        ended = read_until(process, "service_ended", service="depth")
+        os.kill(ready["pids"][part], signal.SIGKILL)
+        ended = read_until(process, "service_ended", service=part)
         assert "ended with status -9" in ended["message"]
-        again = read_until(process, "service_restarted", service="depth")
-        assert again["address"] == ready["services"]["depth"]
-        assert len(pids_of(epipar) - before) == 1
-        async with EpiparClient(again["address"]) as client:
+        again = read_until(process, "service_restarted", service=part)
+        assert again["address"] == ready["services"][part]
+        assert pids_of(epipar) - before == {again["pid"]}
+        async with EpiparClient(ready["address"]) as client:
+            await client.wait_until_ready()
             assert await client.list_engines()
 
 
@@ -86,7 +108,7 @@ async def test_a_call_outlives_a_crash_of_its_service(epipar: Epipar) -> None:
     with running(epipar) as (process, ready):
         Path(ready["store"], "crashonce.mp4").write_bytes(b"video")
         retry = Retry(attempts=100, base_s=0.2, max_s=0.5)
-        async with EpiparClient(**ready["services"], retry=retry) as client:
+        async with client_of(ready, retry) as client:
             result = await client.reconstruct("crashonce.mp4", "scenes/a")
         assert result.registered_frames == 59
         read_until(process, "service_restarted", service="depth")
@@ -103,6 +125,35 @@ def test_a_taken_port_is_replaced(epipar: Epipar) -> None:
             assert not ready["services"]["depth"].endswith(":50051")
 
 
+@pytest.mark.parametrize("part", ["gateway", "envoy"])
+def test_a_door_that_cannot_start_ends_what_was_started(epipar: Epipar, part: str) -> None:
+    done = epipar.run("up", "--data", "data", FAKE_MOOD=f"{part} refuses to start")
+    assert done.returncode == 7
+    assert f"EPIPAR_{part.upper()}_NONSENSE is no setting" in done.stderr
+    epipar.assert_all_services_ended(timeout_s=0)
+
+
+def test_a_part_that_is_not_installed_is_left_out_and_told(epipar: Epipar) -> None:
+    """Only a module's absence tells it: the stand-ins are taken away one by one."""
+    services = epipar.folder / "services"
+    shutil.copytree(FAKES / "epipar_depth", services / "epipar_depth")
+    for part in ("export", "inpaint", "gateway", "envoy"):
+        (services / f"epipar_{part}").mkdir()
+        (services / f"epipar_{part}" / "__init__.py").touch()
+    main = services / "epipar_depth" / "__main__.py"
+    main.write_text(
+        main.read_text().replace("Path(__file__).parents[3]", repr(str(FAKES.parents[1])))
+    )
+    path = os.pathsep.join([str(services), epipar.env["PYTHONPATH"]])
+    with epipar.popen("up", "--data", "data", "--json", env={"PYTHONPATH": path}) as process:
+        told = read_until(process, "service_missing", service="gateway")
+        assert told["distribution"] == "epipar-gateway"
+        ready = read_until(process, "ready")
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+    assert (ready["address"], list(ready["services"])) == (None, ["depth"])
+
+
 def test_a_second_up_on_the_same_data_is_refused(epipar: Epipar) -> None:
     with running(epipar):
         second = epipar.run("up", "--data", epipar.folder / "data")
@@ -111,18 +162,17 @@ def test_a_second_up_on_the_same_data_is_refused(epipar: Epipar) -> None:
 
 
 def test_a_service_that_cannot_start_ends_up(epipar: Epipar) -> None:
-    done = epipar.run("up", "--data", "data", FAKE_MOOD="refuse to start")
+    done = epipar.run("up", "--data", "data", FAKE_MOOD="depth refuses to start")
     assert done.returncode == 7
     assert "EPIPAR_DEPTH_NONSENSE is no setting" in done.stderr
 
 
 def test_without_json_one_line_tells_the_addresses(epipar: Epipar) -> None:
-    with epipar.popen("up", "--data", "data") as process:
+    with epipar.popen("up", "--data", "data", "--port", "0") as process:
         assert process.stdout is not None
         line = process.stdout.readline()
         process.send_signal(signal.SIGTERM)
         out, _ = process.communicate(timeout=60)
-    assert line.startswith("epipar is ready: depth 127.0.0.1:")
-    assert ", export 127.0.0.1:" in line
+    assert line.startswith("epipar is ready: http://127.0.0.1:")
     assert (process.returncode, out) == (143, "")
     epipar.assert_all_services_ended(timeout_s=0)

@@ -24,7 +24,7 @@ from structlog.testing import capture_logs
 
 from epipar_kit.errors import InvalidInputError
 from epipar_kit.metrics import ServerMetrics
-from epipar_kit.server import Server
+from epipar_kit.server import Program, Server, serve
 from epipar_kit.settings import ServerSettings, SettingsError
 from epipar_kit.testing import reason_of, serving
 from epipar_kit.wire import error_from_call
@@ -470,3 +470,49 @@ async def test_a_tls_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     settings = ServerSettings(store_url=".", port=0, **{**files, "tls_key": tmp_path / "no.pem"})
     with pytest.raises(SettingsError, match=r"no\.pem"):
         await Server(settings, []).__aenter__()
+
+
+class Lamp:
+    """A companion that writes down when it goes on and off."""
+
+    def __init__(self, name: str, log: list[str]) -> None:
+        self._name, self._log = name, log
+
+    async def __aenter__(self) -> dict[str, Any]:
+        self._log.append(f"{self._name} on")
+        return {f"{self._name}_address": "here"}
+
+    async def __aexit__(self, *details: object) -> None:
+        self._log.append(f"{self._name} off")
+
+
+async def test_companions_live_around_the_server_and_their_facts_are_told() -> None:
+    log: list[str] = []
+    told: list[Any] = []
+    settings = ServerSettings(store_url=".", port=0, grace_s=0)
+
+    def on_ready(ready: Any) -> None:
+        log.append("ready")
+        told.append(ready)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    program = Program(
+        [echo_service(EchoServicer())],
+        [Lamp("first", log), Lamp("second", log)],
+        on_drain=lambda: log.append("drain"),
+    )
+    await serve(settings, program, on_ready=on_ready)
+    assert log == ["first on", "second on", "ready", "drain", "second off", "first off"]
+    assert told[0].facts == {"first_address": "here", "second_address": "here"}
+    assert told[0].address.startswith("127.0.0.1:")
+
+
+async def test_companions_are_left_when_the_server_cannot_start() -> None:
+    log: list[str] = []
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        settings = ServerSettings(store_url=".", port=taken.getsockname()[1])
+        with pytest.raises(SettingsError):
+            await serve(settings, Program([echo_service(EchoServicer())], [Lamp("a", log)]))
+    assert log == ["a on", "a off"]

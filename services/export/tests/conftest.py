@@ -166,8 +166,13 @@ def scene_info(frames: int) -> SceneInfo:
     )
 
 
-def write_scene(root: Path, frames: int = 3, *, known: bool = True) -> Path:
-    """Write a scene of a wavy wall seen from `frames` places 10 cm apart, 40x30 pixels."""
+def write_scene(
+    root: Path, frames: int = 3, *, known: bool = True, completed: bool = False
+) -> Path:
+    """Write a scene of a wavy wall seen from `frames` places 10 cm apart, 40x30 pixels.
+
+    A completed one has a provenance, 0 in the left half and 1 to 5 in the right.
+    """
     rng = np.random.default_rng(3)
     writer = SceneWriter(root)
     intrinsics = Intrinsics(40, 30, 35.0, 35.0, 20.0, 15.0)
@@ -181,6 +186,9 @@ def write_scene(root: Path, frames: int = 3, *, known: bool = True) -> Path:
         confidence = rng.uniform(0.1, 1, depth.shape).astype(np.float32)
         writer.write_image(name, rng.integers(0, 256, (30, 40, 3), dtype=np.uint8), ".png")
         writer.write_depth(name, depth if known else np.zeros_like(depth), confidence)
+        if completed:
+            filled = np.where(columns < 20, 0, 1 + (rows + number) % 5).astype(np.uint8)
+            writer.write_provenance(name, filled)
         listed.append(Frame(name, intrinsics, pose, number, ".png"))
     writer.finish(scene_info(frames), listed)
     return root

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from epipar_export.color import srgb8_from_linear16
-from epipar_export.exporter import export_cloud
+from epipar_export.exporter import ExportRequest, export_cloud, export_scene
 from epipar_export.options import ExportOptions
-from epipar_scene.clouds import PointCloud
+from epipar_scene.clouds import PointCloud, cloud_from_frames
+from epipar_scene.folder import SceneFolder
 from epipar_scene.ply import read_ply
 
 if TYPE_CHECKING:
@@ -145,3 +146,37 @@ def test_draco_point_clouds_are_labelled(
 ) -> None:
     content = export(make_cloud(1_000), tmp_path / "out", codec="draco")
     assert "triangles only" in content["notes"][0]
+
+
+def test_a_completion_carries_its_provenance_and_confidence_into_every_file(
+    tmp_path: Path, decoders: Decoders, make_scene: Callable[..., Path]
+) -> None:
+    """A completed scene folder, exported like any other."""
+    scene = make_scene(tmp_path / "scene/completions/default", completed=True)
+    output = tmp_path / "out"
+    output.mkdir()
+    export_scene(ExportRequest(scene, output, ExportOptions(**{**SMALL, "preview_points": 300})))
+    content: dict[str, Any] = json.loads((output / "export.json").read_text())
+    assert "_PROVENANCE" in content["attributes"]
+    cloud = cloud_from_frames(SceneFolder.open(scene))
+    wanted, _ = wanted_rows(cloud, content["grid"])
+    assert set(wanted[:, 4]) == set(range(6))
+    files = [output / "scene_full.glb", *sorted((output / "tiles").glob("*.glb"))]
+    full, *tiles = decoders.decode(files, tmp_path / "decoded")
+    for found in (rows(full), np.concatenate([rows(tile) for tile in tiles])):
+        assert sorted(map(tuple, found)) == sorted(map(tuple, wanted))
+    ply = read_ply(output / "cloud.ply")
+    assert ply.provenance is not None
+    assert np.array_equal(np.bincount(ply.provenance), np.bincount(wanted[:, 4]))
+
+
+def test_a_scene_as_it_was_filmed_has_no_provenance(
+    tmp_path: Path, decoders: Decoders, make_scene: Callable[..., Path]
+) -> None:
+    scene = make_scene(tmp_path / "scene")
+    (tmp_path / "out").mkdir()
+    export_scene(ExportRequest(scene, tmp_path / "out"))
+    content: dict[str, Any] = json.loads((tmp_path / "out/export.json").read_text())
+    assert "_PROVENANCE" not in content["attributes"]
+    (full,) = decoders.decode([tmp_path / "out/scene_full.glb"], tmp_path / "decoded")
+    assert full.provenance is None

@@ -10,7 +10,19 @@ import sys
 from argparse import Namespace
 from collections.abc import Awaitable, Callable, Sequence
 
-from epipar_cli import demo, doctor, exit_codes, export, reconstruct, up
+from epipar_cli import (
+    complete,
+    demo,
+    doctor,
+    exit_codes,
+    export,
+    jobs,
+    masks,
+    reconstruct,
+    scenes,
+    up,
+    view,
+)
 from epipar_cli.arguments import build_parser
 from epipar_cli.output import Reporter, reporter_for
 from epipar_client import EpiparError
@@ -21,6 +33,11 @@ COMMANDS: dict[str, Command] = {
     "up": up.run,
     "reconstruct": reconstruct.run,
     "export": export.run,
+    "masks": masks.run,
+    "complete": complete.run,
+    "view": view.run,
+    "scenes": scenes.run,
+    "jobs": jobs.run,
     "demo": demo.run,
     "doctor": doctor.run,
 }

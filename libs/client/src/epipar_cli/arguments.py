@@ -2,70 +2,60 @@
 
 from __future__ import annotations
 
-from argparse import (
-    ArgumentParser,
-    ArgumentTypeError,
-    RawDescriptionHelpFormatter,
-    _SubParsersAction,
-)
-from collections.abc import Callable
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 
-from epipar_cli.export import DROP_PRESETS, drop_percent
+from epipar_cli.arguments_common import DEFAULT_DATA, Commands, add_command, port, seconds_up_to
+from epipar_cli.arguments_suite import add_jobs, add_scenes, add_view
+from epipar_cli.arguments_work import add_complete, add_export, add_masks, add_reconstruct
+from epipar_cli.suite import DEFAULT_PORT
 from epipar_client import __version__
 
-DEFAULT_DATA = "epipar-data"
-
-_DESCRIPTION = "Turn videos and photos into 3D scenes, and scenes into files for the browser."
+_DESCRIPTION = "Turn videos and photos into 3D scenes that stream to a browser."
 _EPILOG = """\
 examples:
   epipar doctor                              is this machine ready?
+  epipar demo                                the sample, reconstructed, completed, in the browser
+  epipar up                                  the whole suite: open the address, drop a video
+
   epipar reconstruct clip.mp4 -o kitchen     video -> scene folder kitchen/
   epipar export kitchen                      -> kitchen/exports/default/
-  epipar demo                                the sample, compared with the truth
-  epipar up                                  the services, for other programs
+  epipar complete kitchen                    -> kitchen/completions/default/
+  epipar view kitchen                        in the browser
+
+  epipar reconstruct clip.mp4 -o kitchen --address 127.0.0.1:8080     by a running suite
+  epipar jobs                                what it does
 
 exit codes:
   0 done   2 wrong command line   3 the input is at fault   4 not found   5 exists, busy or not
   ready   6 out of memory, disk or room   7 no service answers   130 Ctrl-C   143 told to stop
   1 anything else
 """
-_RECONSTRUCT = """\
-Turn a video, or a folder of photos, into a scene folder: images, camera poses, depth, confidence.
-
-Without --address the work is done here, by a service that is started for it; its store is the
-folder that SCENE_DIR lies in. An input elsewhere is hard-linked (or copied, on another disk) beside
-the scene as .SCENE_DIR.input/ and removed afterwards. A run that was stopped, even by kill -9, goes
-on where it was when the same command is given again.
-
-With --address a running suite does the work: then SCENE_DIR is a key in its store, and INPUT too,
-unless INPUT exists here: at most 16 local images (16 MiB) are sent along.
-"""
-_RECONSTRUCT_EXAMPLES = """\
-examples:
-  epipar reconstruct clip.mp4 -o kitchen
-  epipar reconstruct photos/ -o scenes/garden --max-frames 80
-  epipar reconstruct clip.mp4 -o kitchen --json | jq -c 'select(.event == "result")'
-  epipar reconstruct uploads/clip.mp4 -o scenes/kitchen --address 127.0.0.1:50051
-"""
-_EXPORT = """\
-Turn a scene folder into point clouds: three levels as GLB, a 3D Tiles octree, and PLY.
-
-Without -o the files go into SCENE_DIR/exports/default. With -o DIR they go into DIR; the service
-that is started for it then works on the deepest folder that holds both SCENE_DIR and DIR.
-With --address a running suite does the work, and SCENE_DIR and DIR are keys in its store.
-"""
-_EXPORT_EXAMPLES = """\
-examples:
-  epipar export kitchen
-  epipar export kitchen -o web/kitchen --codec meshopt --bits 12 --drop standard
-  epipar export kitchen -o small --full-points 500000 --no-ply --remove-outliers
-"""
 _UP = """\
-Start the services on this machine's loopback and keep them running until Ctrl-C.
+Start the suite on this machine's loopback and keep it running until Ctrl-C: compute services,
+gateway, and Envoy as the one address of all.
 
-Prints one line when all of them serve. A default port that is taken is replaced by a free one. A
-service that crashes is started again at its address. DIR/store is the artifact store, DIR/logs has
-one log a service.
+Prints one line when all of it answers. A default port that is taken is replaced by a free one. A
+part that crashes is started again at its address, and jobs go on. A part that is not installed is
+left out, and told. DIR/store is the artifact store, DIR/gateway has the databases, DIR/logs one log
+a part, cut at 10 MiB.
+"""
+_UP_EXAMPLES = """\
+examples:
+  epipar up --open
+  epipar up --port 9000 --data /srv/epipar
+  epipar up --json | jq -r 'select(.event == "ready").address'
+  EPIPAR_GATEWAY_JOB_RETENTION_DAYS=7 epipar up     settings of a part are variables
+"""
+_DEMO = """\
+Start a suite on DIR, have it reconstruct, complete and export the sample clip, compare the scene
+with its ground truth, draw a picture, and serve the viewer until Ctrl-C.
+
+What exists already is not made again: a second run answers at once.
+"""
+_DEMO_EXAMPLES = """\
+examples:
+  epipar demo
+  epipar demo --no-serve --json | jq 'select(.event == "result").score'
 """
 
 
@@ -80,126 +70,50 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("--version", action="version", version=f"epipar {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _add_up(commands)
-    _add_reconstruct(commands)
-    _add_export(commands)
+    add_reconstruct(commands)
+    add_export(commands)
+    add_masks(commands)
+    add_complete(commands)
+    add_view(commands)
+    add_scenes(commands)
+    add_jobs(commands)
     _add_demo(commands)
     _add_doctor(commands)
     return parser
 
 
-def _command(
-    commands: _SubParsersAction[ArgumentParser],
-    name: str,
-    summary: str,
-    text: str,
-    epilog: str = "",
-) -> ArgumentParser:
-    parser = commands.add_parser(
-        name,
-        help=summary,
-        description=text,
-        epilog=epilog,
-        formatter_class=RawDescriptionHelpFormatter,
+def _add_up(commands: Commands) -> None:
+    parser = add_command(commands, "up", "start the suite and keep it running", _UP, _UP_EXAMPLES)
+    parser.add_argument(
+        "--port", type=port, default=DEFAULT_PORT, help="of the one address; default: %(default)s"
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object a line on stdout")
-    return parser
-
-
-def _add_up(commands: _SubParsersAction[ArgumentParser]) -> None:
-    parser = _command(commands, "up", "start the services and keep them running", _UP)
     parser.add_argument("--data", default=DEFAULT_DATA, metavar="DIR", help="default: %(default)s")
+    parser.add_argument("--open", action="store_true", help="open it in the browser")
     parser.add_argument(
         "--grace",
-        type=_seconds_up_to(3600),
+        type=seconds_up_to(3600),
         default=10.0,
         metavar="SECONDS",
         help="how long calls that run may take to end on Ctrl-C; default: %(default)g",
     )
 
 
-def _add_reconstruct(commands: _SubParsersAction[ArgumentParser]) -> None:
-    parser = _command(
-        commands, "reconstruct", "video or photos -> scene", _RECONSTRUCT, _RECONSTRUCT_EXAMPLES
+def _add_demo(commands: Commands) -> None:
+    parser = add_command(
+        commands, "demo", "the sample, from clip to browser", _DEMO, _DEMO_EXAMPLES
     )
-    parser.add_argument("input", metavar="INPUT", help="a video, or a folder of images")
-    parser.add_argument("-o", "--output", required=True, metavar="SCENE_DIR")
-    parser.add_argument("--engine", help="mvs (the default, any machine) or da3 (GPU)")
-    parser.add_argument("--max-frames", type=int, metavar="N", help="most frames; default 300")
-    parser.add_argument("--max-side", type=int, metavar="PX", help="longer side of the images")
-    parser.add_argument("--seed", type=int, metavar="N", help="of everything random; default 0")
-    _add_remote(parser)
-
-
-def _add_export(commands: _SubParsersAction[ArgumentParser]) -> None:
-    parser = _command(commands, "export", "scene -> GLB, 3D Tiles, PLY", _EXPORT, _EXPORT_EXAMPLES)
-    parser.add_argument("scene", metavar="SCENE_DIR", help="a finished scene folder")
-    parser.add_argument("-o", "--output", metavar="DIR", help="where the files go")
-    parser.add_argument("--codec", metavar="NAME", help="meshopt (the default), draco or none")
-    parser.add_argument(
-        "--bits", type=int, metavar="N", help="of a coordinate, 8 to 16; default 14"
-    )
-    for level, default in (("preview", "100 000"), ("medium", "1 000 000"), ("full", "10 000 000")):
-        parser.add_argument(
-            f"--{level}-points", type=int, metavar="N", help=f"most points; default {default}"
-        )
-    parser.add_argument(
-        "--drop",
-        type=drop_percent,
-        metavar="PRESET|P,M,F",
-        help="percent of the least confident points to leave out of preview, medium, full: "
-        f"{' or '.join(DROP_PRESETS)} (20,10,3), or numbers; default none",
-    )
-    parser.add_argument("--min-confidence", type=float, metavar="C", help="global cut, 0 to 1")
-    parser.add_argument("--remove-outliers", action="store_true", help="drop stray points first")
-    parser.add_argument("--no-glb", action="store_true", help="leave the GLBs out")
-    parser.add_argument("--no-tiles", action="store_true", help="leave the 3D Tiles out")
-    parser.add_argument("--no-ply", action="store_true", help="leave cloud.ply out")
-    parser.add_argument("--meshopt-extension", choices=("KHR", "EXT"), help="EXT: older readers")
-    parser.add_argument(
-        "--precompress",
-        action="append",
-        choices=("zstd", "br"),
-        help="also write .zst or .br siblings for HTTP; may be given twice",
-    )
-    _add_remote(parser)
-
-
-def _add_demo(commands: _SubParsersAction[ArgumentParser]) -> None:
-    text = "Reconstruct and export the sample clip, compare it with its ground truth and draw a picture."
-    parser = _command(commands, "demo", "the sample, compared with the truth", text)
     parser.add_argument("--sample", metavar="DIR", help="default: the repository's examples/sample")
     parser.add_argument(
         "-o", "--output", default="demo", metavar="DIR", help="default: %(default)s"
     )
-
-
-def _add_doctor(commands: _SubParsersAction[ArgumentParser]) -> None:
-    text = "Look at this machine: Python, packages, engines, cores, memory, disk, ports, GPU."
-    parser = _command(commands, "doctor", "is this machine ready?", text)
-    parser.add_argument("--data", default=DEFAULT_DATA, metavar="DIR", help="default: %(default)s")
-
-
-def _add_remote(parser: ArgumentParser) -> None:
-    group = parser.add_argument_group("running suite")
-    group.add_argument("--address", metavar="HOST:PORT", help="use this service, start none")
-    group.add_argument(
-        "--timeout", type=_seconds_up_to(10**7), metavar="SECONDS", help="with --address"
+    parser.add_argument(
+        "--port", type=port, default=DEFAULT_PORT, help="of the viewer; default: %(default)s"
     )
-    group.add_argument("--tls", action="store_true", help="encrypt, trusting the system")
-    group.add_argument("--ca", metavar="PEM", help="encrypt, trusting these authorities")
-    group.add_argument("--cert", metavar="PEM", help="this client's certificate")
-    group.add_argument("--key", metavar="PEM", help="and its private key")
-    group.description = "EPIPAR_TOKEN in the environment is sent as a bearer token."
+    parser.add_argument("--open", action="store_true", help="open the viewer in the browser")
+    parser.add_argument("--no-serve", action="store_true", help="end when the scene is finished")
 
 
-def _seconds_up_to(limit: int) -> Callable[[str], float]:
-    def seconds(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = -1.0
-        if not 0 <= value <= limit:
-            raise ArgumentTypeError(f"{text!r} must be 0 to {limit} seconds")
-        return value
-
-    return seconds
+def _add_doctor(commands: Commands) -> None:
+    text = "Look at this machine: Python, packages, engines, Envoy, viewer, memory, disk, ports."
+    parser = add_command(commands, "doctor", "is this machine ready?", text)
+    parser.add_argument("--data", default=DEFAULT_DATA, metavar="DIR", help="default: %(default)s")

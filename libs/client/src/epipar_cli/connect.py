@@ -12,7 +12,7 @@ from pathlib import Path
 
 from epipar_cli.exit_codes import UsageError
 from epipar_cli.process import ServiceProcess, last_line_of
-from epipar_cli.services import ServiceSpec
+from epipar_cli.services import PartSpec, service_of
 from epipar_client import EpiparClient, EpiparError, Retry, ServiceError, Tls, UnavailableError
 
 _LAST_WORDS_S = 2.0
@@ -20,7 +20,7 @@ _LAST_WORDS_S = 2.0
 
 
 @contextlib.asynccontextmanager
-async def own_service(spec: ServiceSpec, root: Path) -> AsyncIterator[EpiparClient]:
+async def own_service(spec: PartSpec, root: Path) -> AsyncIterator[EpiparClient]:
     """Start a service on a store for as long as the context lasts.
 
     Its log is kept, and named in the error, only where it can explain a failure.
@@ -42,7 +42,7 @@ async def own_service(spec: ServiceSpec, root: Path) -> AsyncIterator[EpiparClie
     try:
         # No repeats: a service of ours that is gone stays gone.
         async with EpiparClient(process.address, retry=Retry(attempts=1)) as client:
-            await client.wait_until_serving(spec.name)
+            await client.wait_until_serving(service_of(spec))
             yield client
     except (ServiceError, UnavailableError) as error:
         # A connection that broke is often the first sign of a process that ends.

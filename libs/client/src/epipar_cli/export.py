@@ -10,6 +10,7 @@ from pathlib import Path
 from epipar_cli.connect import own_service, remote_client
 from epipar_cli.local_store import common_root, key_of
 from epipar_cli.output import Reporter
+from epipar_cli.remote import follow_job, report_scene, report_started, scene_name_of
 from epipar_cli.services import EXPORT
 from epipar_client import ExportOptions, ExportResult, NotFoundError, OutlierRemoval
 
@@ -61,16 +62,22 @@ async def run(arguments: Namespace, reporter: Reporter) -> None:
     options = options_of(arguments)
     if arguments.address:
         async with remote_client(arguments) as client:
-            result = await client.export(
-                arguments.scene,
-                arguments.output,
+            job = await client.start_export(
+                scene_name_of(arguments.scene),
+                completion=arguments.completion,
+                export_name=arguments.output,
                 options=options,
-                on_progress=reporter.progress,
-                timeout_s=arguments.timeout,
             )
-        report(result, result.export_uri, reporter)
+            if arguments.no_wait:
+                report_started(client, job, arguments, reporter)
+            else:
+                await report_scene(
+                    client, await follow_job(client, job, arguments, reporter), reporter
+                )
         return
     scene = Path(arguments.scene).resolve()
+    if arguments.completion:
+        scene = scene / "completions" / arguments.completion
     output = Path(arguments.output).resolve() if arguments.output else None
     result = await export_locally(scene, output, options, reporter)
     report(result, str(output or scene / "exports" / "default"), reporter)

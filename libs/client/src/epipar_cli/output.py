@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -30,8 +31,8 @@ _PLAIN_STEPS = 10
 class Reporter(Protocol):
     """Where a command says what happens."""
 
-    def progress(self, progress: Progress) -> None:
-        """Show how far the running stage is."""
+    def progress(self, progress: Progress, **facts: Any) -> None:
+        """Show how far the running stage is; `step` in the facts names what the stage is of."""
 
     def event(self, event: str, text: str, facts: Mapping[str, Any]) -> None:
         """Tell something that happened, as text or as facts."""
@@ -59,8 +60,8 @@ def reporter_for(*, as_json: bool) -> Reporter:
 class JsonReporter:
     """One JSON object a line on standard output."""
 
-    def progress(self, progress: Progress) -> None:
-        """Write {"event": "progress", "stage", "done", "total", "unit", "message"}."""
+    def progress(self, progress: Progress, **facts: Any) -> None:
+        """Write {"event": "progress", "stage", "done", "total", "unit", "message", ...facts}."""
         self._write(
             {
                 "event": "progress",
@@ -69,6 +70,7 @@ class JsonReporter:
                 "total": progress.total,
                 "unit": progress.unit,
                 "message": progress.message,
+                **facts,
             }
         )
 
@@ -110,14 +112,14 @@ class PlainReporter:
     def __init__(self) -> None:
         self._told: tuple[str, int] = ("", -1)
 
-    def progress(self, progress: Progress) -> None:
+    def progress(self, progress: Progress, **facts: Any) -> None:
         """Write a line when a stage begins and at every tenth of it."""
-        step = int((progress.share or 0.0) * _PLAIN_STEPS)
-        if (progress.stage, step) == self._told:
+        label = label_of(progress.stage, facts.get("step"))
+        tenth = int((progress.share or 0.0) * _PLAIN_STEPS)
+        if (label, tenth) == self._told:
             return
-        self._told = (progress.stage, step)
-        of = f" {progress.done}/{progress.total} {progress.unit}" if progress.total else ""
-        print(f"{label_of(progress.stage)}{of}", file=sys.stderr, flush=True)
+        self._told = (label, tenth)
+        print(f"{label} {counts_of(progress)}".rstrip(), file=sys.stderr, flush=True)
 
     def event(self, event: str, text: str, facts: Mapping[str, Any]) -> None:
         """Write the text."""
@@ -147,21 +149,20 @@ class BarReporter:
         self._bars: Bars | None = None
         self._tasks: dict[str, TaskID] = {}
 
-    def progress(self, progress: Progress) -> None:
+    def progress(self, progress: Progress, **facts: Any) -> None:
         """Move the stage's bar; a stage that is seen first completes the ones before it."""
         bars = self._running_bars()
-        if progress.stage not in self._tasks:
+        label = label_of(progress.stage, facts.get("step"))
+        if label not in self._tasks:
             self._complete_all(bars)
-            self._tasks[progress.stage] = bars.add_task(
-                label_of(progress.stage), total=None, counts="", note=""
-            )
-        counts = f"{progress.done}/{progress.total} {progress.unit}" if progress.total else ""
+            self._tasks[label] = bars.add_task(label, total=None, counts="", note="")
+        notes = (progress.message, remaining_of(facts.get("remaining_s") or 0.0))
         bars.update(
-            self._tasks[progress.stage],
+            self._tasks[label],
             completed=progress.done,
             total=progress.total or None,
-            counts=counts,
-            note=progress.message,
+            counts=counts_of(progress),
+            note=", ".join(filter(None, notes)),
         )
 
     def event(self, event: str, text: str, facts: Mapping[str, Any]) -> None:
@@ -194,7 +195,7 @@ class BarReporter:
     def _running_bars(self) -> Bars:
         if self._bars is None:
             self._bars = Bars(
-                TextColumn("{task.description:<16}", markup=False),
+                TextColumn("{task.description:<20}", markup=False),
                 BarColumn(bar_width=28),
                 TextColumn("{task.fields[counts]:>16}", markup=False),
                 TimeElapsedColumn(),
@@ -211,9 +212,27 @@ class BarReporter:
             bars.update(task, completed=total or 1, total=total or 1, note="")
 
 
-def label_of(stage: str) -> str:
-    """Return a stage's name for a person: "mesh_fusion" becomes "mesh fusion"."""
-    return stage.replace("_", " ")
+def label_of(stage: str, step: str | None = None) -> str:
+    """Return a stage's name for a person: "mesh_fusion" of "depth" becomes "depth: mesh fusion"."""
+    name = stage.replace("_", " ")
+    return f"{step}: {name}" if step and step != stage else name
+
+
+def counts_of(progress: Progress) -> str:
+    """Return how far a stage is: "4/60 frames", "1.5/20.0 MB"; empty where that is not known."""
+    if not progress.total:
+        return ""
+    if progress.unit == "bytes":
+        return f"{progress.done / 1e6:.1f}/{progress.total / 1e6:.1f} MB"
+    return f"{progress.done}/{progress.total} {progress.unit}"
+
+
+def remaining_of(seconds: float) -> str:
+    """Return how long a job still takes, for a person; empty where that is not known."""
+    if seconds <= 0:
+        return ""
+    minutes = round(seconds / 60)
+    return f"about {minutes} min left" if minutes else "less than a minute left"
 
 
 def line_of(error: EpiparError) -> str:
@@ -221,3 +240,16 @@ def line_of(error: EpiparError) -> str:
     message = " ".join(error.message.split())
     request = f" (request {error.request_id})" if error.reason == "INTERNAL" else ""
     return f"epipar: {error.reason}: {message}{request if error.request_id else ''}"
+
+
+def jsonable(value: Any) -> Any:
+    """Return facts as JSON can hold them: times as ISO 8601 text."""
+    match value:
+        case datetime():
+            return value.isoformat()
+        case Mapping():
+            return {key: jsonable(item) for key, item in value.items()}
+        case list() | tuple():
+            return [jsonable(item) for item in value]
+        case _:
+            return value

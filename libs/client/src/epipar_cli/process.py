@@ -12,13 +12,12 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
+from epipar_cli.services import PartSpec
 from epipar_client import UnavailableError
-
-if TYPE_CHECKING:
-    from epipar_cli.services import ServiceSpec
 
 READY_S = 120.0
 """Longest wait for the ready line: a cold start compiles kernels."""
@@ -32,18 +31,27 @@ class ServiceProcess:
     """A running service; made by `start`."""
 
     def __init__(
-        self, spec: ServiceSpec, child: asyncio.subprocess.Process, log: Path, grace_s: float
+        self, spec: PartSpec, child: asyncio.subprocess.Process, log: Path, grace_s: float
     ) -> None:
         self._grace_s = grace_s
         self.spec = spec
         self.log = log
-        self.address = ""
+        self.ready: Mapping[str, Any] = {}
+        """Its ready line."""
         self._child = child
         self._drain: asyncio.Task[None] | None = None
+        self._swept = False
 
     @classmethod
     async def start(
-        cls, spec: ServiceSpec, *, store: Path, log: Path, port: int = 0, grace_s: float = 0.0
+        cls,
+        spec: PartSpec,
+        *,
+        store: Path,
+        log: Path,
+        settings: Mapping[str, str] | None = None,
+        arguments: Sequence[str] = (),
+        grace_s: float = 0.0,
     ) -> ServiceProcess:
         """Start a service on this machine's loopback and wait for its ready line.
 
@@ -51,7 +59,9 @@ class ServiceProcess:
             spec: which service.
             store: absolute path of the store's root.
             log: file that its standard error is appended to.
-            port: 0 takes a free one.
+            settings: by their names without the service's prefix; without PORT it takes a free
+                one.
+            arguments: of its command line.
             grace_s: how long calls may go on when it is told to stop.
 
         Raises:
@@ -68,17 +78,18 @@ class ServiceProcess:
                 "-P",  # the working folder is the user's: nothing in it is imported
                 "-m",
                 spec.module,
+                *arguments,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log_file,
-                env=_environment(spec, store, port, grace_s),
+                env=_environment(spec, store, grace_s, settings or {}),
                 start_new_session=True,  # Ctrl-C on the terminal is ours to pass on, in order
                 limit=_MAX_LINE_BYTES,
             )
         process = cls(spec, child, log, grace_s)
         try:
             async with asyncio.timeout(READY_S):
-                process.address = await process._read_ready_line()
+                process.ready = await process._read_ready_line()
         except TimeoutError:
             await process.end()
             raise UnavailableError(
@@ -97,9 +108,9 @@ class ServiceProcess:
         return self._child.pid
 
     @property
-    def port(self) -> int:
-        """Port it listens on."""
-        return int(self.address.rpartition(":")[2])
+    def address(self) -> str:
+        """Where it listens, "host:port"."""
+        return str(self.ready["address"])
 
     async def exit_status(self, *, within_s: float) -> int | None:
         """Return its exit status, negative for a signal; None if it still runs after `within_s`."""
@@ -124,8 +135,9 @@ class ServiceProcess:
             await self.end()
 
     async def end(self) -> None:
-        """End its process group now, if it still runs."""
-        if self._child.returncode is None:
+        """End its process group now: itself, if it still runs, and what it may have left."""
+        if not self._swept:
+            self._swept = True
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._child.pid, signal.SIGKILL)
             await self._child.wait()
@@ -134,7 +146,7 @@ class ServiceProcess:
         if self._drain is not None:
             self._drain.cancel()
 
-    async def _read_ready_line(self) -> str:
+    async def _read_ready_line(self) -> Mapping[str, Any]:
         if self._child.stdout is None:
             raise AssertionError("the child was started with a pipe")
         while line := await self._child.stdout.readline():
@@ -143,7 +155,7 @@ class ServiceProcess:
             except ValueError:
                 continue  # a library's greeting, no line of ours
             if isinstance(event, dict) and event.get("event") == "ready":
-                return str(event["address"])
+                return event
         status = await self._child.wait()
         raise UnavailableError(
             f"the {self.spec.name} service ended with status {status} before it was ready: "
@@ -157,20 +169,22 @@ class ServiceProcess:
                 pass
 
 
-def _environment(spec: ServiceSpec, store: Path, port: int, grace_s: float) -> dict[str, str]:
+def _environment(
+    spec: PartSpec, store: Path, grace_s: float, settings: Mapping[str, str]
+) -> dict[str, str]:
     """Return the child's environment: ours, but plain text on loopback whatever it says of TLS."""
     prefix = spec.env_prefix
-    inherited = {
+    environment = {
         name: value for name, value in os.environ.items() if not name.startswith(f"{prefix}TLS_")
     }
-    return {
-        **inherited,
+    environment |= {
         f"{prefix}HOST": "127.0.0.1",
-        f"{prefix}PORT": str(port),
-        f"{prefix}GRACE_S": f"{grace_s:g}",
+        f"{prefix}PORT": "0",
         f"{prefix}STOP_ON_STDIN_EOF": "true",
-        "EPIPAR_STORE_URL": store.as_uri(),
     }
+    environment[f"{prefix}GRACE_S"] = f"{grace_s:g}"
+    environment["EPIPAR_STORE_URL"] = store.as_uri()
+    return environment | {f"{prefix}{name}": value for name, value in settings.items()}
 
 
 def last_line_of(log: Path) -> str:

@@ -7,20 +7,18 @@ from argparse import Namespace
 from dataclasses import asdict
 from pathlib import Path
 
-from epipar_cli.connect import own_service, remote_client
+from epipar_cli.connect import own_service
+from epipar_cli.exit_codes import UsageError
 from epipar_cli.local_store import staged_input
 from epipar_cli.output import Reporter
+from epipar_cli.reconstruct_remotely import reconstruct_remotely
 from epipar_cli.services import DEPTH
 from epipar_client import (
     DepthOptions,
-    InlineImage,
     InvalidInputError,
     NotFoundError,
     SceneResult,
 )
-from epipar_client.options import MAX_INLINE_BYTES, MAX_INLINE_IMAGES
-
-_IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 
 
 async def run(arguments: Namespace, reporter: Reporter) -> None:
@@ -33,9 +31,12 @@ async def run(arguments: Namespace, reporter: Reporter) -> None:
         max_frames=arguments.max_frames, max_side_px=arguments.max_side, seed=arguments.seed
     )
     if arguments.address:
-        result = await _by_a_running_service(arguments, options, reporter)
-        report(result, result.scene_uri, reporter)
+        await reconstruct_remotely(arguments, options, reporter)
         return
+    if not arguments.output:
+        raise UsageError(
+            "without --address, -o SCENE_DIR says where the scene goes", reason="BAD_REQUEST"
+        )
     scene = Path(arguments.output).resolve()
     result = await reconstruct_locally(
         Path(arguments.input), scene, arguments.engine, options, reporter
@@ -63,51 +64,6 @@ async def reconstruct_locally(
         return await client.reconstruct(
             key, scene.name, engine=engine, options=options, on_progress=reporter.progress
         )
-
-
-async def _by_a_running_service(
-    arguments: Namespace, options: DepthOptions, reporter: Reporter
-) -> SceneResult:
-    local = Path(arguments.input)
-    async with remote_client(arguments) as client:
-        return await client.reconstruct(
-            inline_images_of(local) if local.exists() else arguments.input,
-            arguments.output,
-            engine=arguments.engine,
-            options=options,
-            on_progress=reporter.progress,
-            timeout_s=arguments.timeout,
-        )
-
-
-def inline_images_of(path: Path) -> tuple[InlineImage, ...]:
-    """Read a local image, or a small folder of images, to be sent inside a request.
-
-    Raises:
-        InvalidInputError: it is no image, or too much to be sent.
-    """
-    candidates = sorted(path.iterdir()) if path.is_dir() else [path]
-    files = [file for file in candidates if file.suffix.lower() in _IMAGE_SUFFIXES]
-    way_out = (
-        "put it into the service's store and give its key, or leave --address out to work on "
-        "this machine"
-    )
-    if not files:
-        what = "folder without images" if path.is_dir() else "local file that is no image"
-        raise InvalidInputError(
-            f"{str(path)!r} is a {what}; with --address only images are sent: {way_out}",
-            reason="UNREADABLE_IMAGE",
-            field="input_uri",
-        )
-    size = sum(file.stat().st_size for file in files)
-    if len(files) > MAX_INLINE_IMAGES or size > MAX_INLINE_BYTES:
-        raise InvalidInputError(
-            f"{str(path)!r} has {len(files)} images with {size / 2**20:.1f} MiB; at most "
-            f"{MAX_INLINE_IMAGES} with {MAX_INLINE_BYTES // 2**20} MiB are sent: {way_out}",
-            reason="INPUT_TOO_LARGE",
-            field="inline_images",
-        )
-    return tuple(InlineImage.from_file(file) for file in files)
 
 
 def report(result: SceneResult, where: str, reporter: Reporter) -> None:

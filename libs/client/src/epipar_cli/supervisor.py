@@ -1,18 +1,18 @@
-"""One service that is kept running: a crash is told, waited out and followed by a restart."""
+"""One part that is kept running: a crash is told, waited out and followed by a restart."""
 
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
+from epipar_cli.log_files import rotate
 from epipar_cli.output import Reporter
 from epipar_cli.process import ServiceProcess
-from epipar_cli.services import ServiceSpec
+from epipar_cli.services import PartSpec, service_of
 from epipar_client import EpiparClient, UnavailableError
 
-MAX_LOG_BYTES = 10 * 2**20
 _FIRST_DELAY_S = 0.5
 _MAX_DELAY_S = 30.0
 _STEADY_S = 60.0
@@ -20,48 +20,74 @@ _STEADY_S = 60.0
 
 
 class Supervisor:
-    """Starts a service, and starts it again at the same address whenever it ends."""
+    """Starts a part, and starts it again at the same addresses whenever it ends.
+
+    Args:
+        spec: which part.
+        store: root of the suite's store.
+        logs: folder of the logs.
+        settings: by their names without the part's prefix.
+        grace_s: how long calls may go on when it is told to stop.
+        reporter: told what happens.
+    """
 
     def __init__(
         self,
-        spec: ServiceSpec,
+        spec: PartSpec,
         *,
         store: Path,
         logs: Path,
-        port: int,
+        settings: Mapping[str, str],
         grace_s: float,
         reporter: Reporter,
     ) -> None:
         self.spec = spec
         self.address = ""
+        self.http_address = ""
+        self.log = logs / f"{spec.name}.log"
         self._store = store
-        self._log = logs / f"{spec.name}.log"
-        self._port = port
+        self._settings = dict(settings)
         self._grace_s = grace_s
         self._reporter = reporter
         self._process: ServiceProcess | None = None
 
+    @property
+    def pid(self) -> int | None:
+        """Process id of the part, while it runs."""
+        return self._process.pid if self._process is not None else None
+
     async def start(self) -> None:
-        """Start the service and wait until it serves.
+        """Start the part and wait until it serves.
 
         Raises:
             UnavailableError: it does not.
         """
-        if self._log.exists() and self._log.stat().st_size > MAX_LOG_BYTES:
-            self._log.replace(self._log.with_suffix(".log.1"))
+        rotate(self.log)
         self._process = await ServiceProcess.start(
             self.spec,
             store=self._store,
-            log=self._log,
-            port=self._port,
+            log=self.log,
+            settings=self._settings,
             grace_s=self._grace_s,
         )
-        self.address, self._port = self._process.address, self._process.port
-        async with EpiparClient(self.address) as client:
-            await client.wait_until_serving(self.spec.name)
+        self._remember_addresses(self._process)
+        if self.spec.role == "door":
+            async with EpiparClient(http=self.address) as client:
+                await client.wait_until_ready()
+        else:
+            async with EpiparClient(self.address) as client:
+                await client.wait_until_serving(service_of(self.spec))
+
+    def _remember_addresses(self, process: ServiceProcess) -> None:
+        """Have the next start listen where this one does: others were told so."""
+        self.address = process.address
+        self._settings["PORT"] = _port_of(self.address)
+        if http_address := process.ready.get("http_address"):
+            self.http_address = str(http_address)
+            self._settings["HTTP_PORT"] = _port_of(self.http_address)
 
     async def keep_running(self) -> None:
-        """Restart the service whenever it ends; never returns."""
+        """Restart the part whenever it ends; never returns."""
         delay_s, since = _FIRST_DELAY_S, time.monotonic()
         while True:
             ended = "could not be started"
@@ -70,7 +96,7 @@ class Supervisor:
                 await self.stop()
             if time.monotonic() - since > _STEADY_S:
                 delay_s = _FIRST_DELAY_S
-            self._tell("service_ended", f"{ended}; again in {delay_s:g} s (log: {self._log})")
+            self._tell("service_ended", f"{ended}; again in {delay_s:g} s (log: {self.log})")
             await asyncio.sleep(delay_s)
             delay_s, since = min(delay_s * 2, _MAX_DELAY_S), time.monotonic()
             try:
@@ -82,25 +108,29 @@ class Supervisor:
                 self._tell("service_restarted", f"serves again at {self.address}")
 
     async def stop(self) -> None:
-        """Let the service drain, then end it; does nothing if it does not run."""
-        process, self._process = self._process, None
-        if process is not None:
-            await process.stop()
+        """Let the part drain, then end it; does nothing if it does not run."""
+        if self._process is not None:
+            await self._process.stop()
+        self._process = None
+
+    async def end(self) -> None:
+        """End the part now, if it still runs."""
+        if self._process is not None:
+            await self._process.end()
+        self._process = None
 
     def _tell(self, event: str, text: str) -> None:
         self._reporter.event(
             event,
             f"epipar: {self.spec.name} {text}",
-            {"service": self.spec.name, "address": self.address, "message": text},
+            {
+                "service": self.spec.name,
+                "address": self.address,
+                "pid": self.pid,
+                "message": text,
+            },
         )
 
 
-def preferred_port(port: int) -> int:
-    """Return the port if nobody listens on it on this machine, else 0 for any free one."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return 0
-    return port
+def _port_of(address: str) -> str:
+    return address.rpartition(":")[2]

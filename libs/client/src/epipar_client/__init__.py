@@ -1,9 +1,10 @@
 """A typed async client of Epipar: videos and photos become 3D scenes, scenes become files.
 
-    async with EpiparClient(depth="127.0.0.1:50051", export="127.0.0.1:50052") as client:
-        async for event in client.reconstruct("uploads/clip.mp4", "scenes/kitchen"):
+    async with EpiparClient("http://127.0.0.1:8080") as client:
+        upload = await client.upload("clip.mp4", on_progress=print)
+        job = await client.start_reconstruction(upload.name)
+        async for event in client.watch_job(job.name):
             print(event)
-        export = await client.export("scenes/kitchen", on_progress=print)
 
 What a call can fail with, and what to do then, stands in `epipar_client.errors`.
 """
@@ -27,6 +28,21 @@ from epipar_client.errors import (
     ServiceError,
     UnavailableError,
 )
+from epipar_client.inpaint_options import (
+    Box,
+    CompleteOptions,
+    MaskOptions,
+    NerfillerOptions,
+    Sphere,
+)
+from epipar_client.inpaint_types import (
+    CompleteResult,
+    CompletionEngine,
+    FrameHoles,
+    MaskResult,
+)
+from epipar_client.job_calls import error_from_job
+from epipar_client.job_types import Attempt, Failure, Job, JobEvent, Step, StepProgress
 from epipar_client.options import (
     Camera,
     Da3Options,
@@ -38,6 +54,7 @@ from epipar_client.options import (
     SurfaceOptions,
 )
 from epipar_client.retry import Retry
+from epipar_client.scene_types import Scene, SceneCompletion, SceneExport, Upload
 from epipar_client.types import (
     Artifact,
     Capabilities,
@@ -54,10 +71,15 @@ __all__ = [
     "AccessError",
     "AlreadyExistsError",
     "Artifact",
+    "Attempt",
+    "Box",
     "Call",
     "CallCancelledError",
     "Camera",
     "Capabilities",
+    "CompleteOptions",
+    "CompleteResult",
+    "CompletionEngine",
     "CorruptArtifactError",
     "Da3Options",
     "DeadlineExceededError",
@@ -67,21 +89,36 @@ __all__ = [
     "EpiparError",
     "ExportOptions",
     "ExportResult",
+    "Failure",
+    "FrameHoles",
     "InlineImage",
     "InvalidInputError",
+    "Job",
+    "JobEvent",
     "Level",
     "LimitExceededError",
+    "MaskOptions",
+    "MaskResult",
     "Model",
     "MvsOptions",
+    "NerfillerOptions",
     "NotFoundError",
     "NotReadyError",
     "OutlierRemoval",
     "Progress",
     "Retry",
+    "Scene",
+    "SceneCompletion",
+    "SceneExport",
     "SceneResult",
     "ServiceError",
+    "Sphere",
+    "Step",
+    "StepProgress",
     "SurfaceOptions",
     "Tls",
     "UnavailableError",
+    "Upload",
     "__version__",
+    "error_from_job",
 ]

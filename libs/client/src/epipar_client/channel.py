@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
 from grpc import aio
 
-_LOOPBACK = ("127.", "localhost", "[::1]", "unix:")
+from epipar_client.addresses import Address
+
 _MAX_SEND_BYTES = 20 * 2**20
 _MAX_RECEIVE_BYTES = 4 * 2**20
 
@@ -21,7 +23,7 @@ class Tls:
         ca: PEM file with the authorities to trust; None trusts the system's.
         cert: PEM file with this client's certificate chain, for mutual TLS.
         key: PEM file with its private key; with `cert`, or neither.
-        server_name: the name the service's certificate has, where it is not the address.
+        server_name: the name the service's certificate has, where it is not the address; for gRPC.
 
     Raises:
         ValueError: only one of `cert` and `key` is given.
@@ -48,26 +50,35 @@ class Tls:
             certificate_chain=_bytes_of(self.cert),
         )
 
+    def context(self) -> ssl.SSLContext:
+        """Read the files, for HTTPS.
+
+        Raises:
+            OSError: a file cannot be read.
+        """
+        context = ssl.create_default_context(cafile=self.ca)
+        if self.cert is not None:
+            context.load_cert_chain(self.cert, self.key)
+        return context
+
 
 def open_channel(
-    address: str, *, tls: Tls | None, token: str | None, user_agent: str
+    address: Address, *, tls: Tls | None, token: str | None, user_agent: str
 ) -> aio.Channel:
     """Open a channel; nothing is sent before the first call.
 
     Args:
-        address: "host:port".
+        address: where to.
         tls: None for plain text.
         token: refused over plain text unless the address is this machine.
         user_agent: put before grpc's own.
 
     Raises:
-        ValueError: the address is empty or has a scheme, or the token would travel in the clear.
+        ValueError: the token would travel in the clear.
     """
-    if not address or "://" in address:
-        raise ValueError(f'address is {address!r}; it must look like "127.0.0.1:50051"')
-    if token and tls is None and not address.startswith(_LOOPBACK):
+    if token and tls is None and not address.is_local:
         raise ValueError(
-            f"the token would travel unencrypted to {address}; pass tls=Tls(), or leave it out"
+            f"the token would travel unencrypted to {address.target}; pass tls=Tls(), or leave it out"
         )
     options: list[tuple[str, str | int]] = [
         ("grpc.primary_user_agent", user_agent),
@@ -79,10 +90,10 @@ def open_channel(
         ("grpc.max_reconnect_backoff_ms", 2000),
     ]
     if tls is None:
-        return aio.insecure_channel(address, options=options)
+        return aio.insecure_channel(address.target, options=options)
     if tls.server_name:
         options.append(("grpc.ssl_target_name_override", tls.server_name))
-    return aio.secure_channel(address, tls.credentials(), options=options)
+    return aio.secure_channel(address.target, tls.credentials(), options=options)
 
 
 def _bytes_of(path: Path | str | None) -> bytes | None:

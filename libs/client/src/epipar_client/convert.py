@@ -1,8 +1,8 @@
-"""Between protobuf messages and this package's dataclasses; the one module that knows both."""
+"""Between protobuf messages and dataclasses: depth, export, and what all services share."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -70,9 +70,9 @@ def predict_request_from(
     Raises:
         InvalidInputError: the inline images break a limit, or a value does not fit its field.
     """
-    request = _filled(depth_pb2.PredictRequest(), output_uri=output_uri, engine=engine)
+    request = filled(depth_pb2.PredictRequest(), output_uri=output_uri, engine=engine)
     if isinstance(source, str):
-        _filled(request, input_uri=source)
+        filled(request, input_uri=source)
     elif isinstance(source, Path):
         raise InvalidInputError(
             f"source is the local path {str(source)!r}; it must be a store key or inline images",
@@ -86,7 +86,7 @@ def predict_request_from(
             depth_pb2.InlineImage(name=image.name, data=image.data) for image in images
         )
     if options is not None:
-        request.options.CopyFrom(_depth_options(options))
+        request.options.CopyFrom(depth_options_from(options))
     request.cameras.extend(
         depth_pb2.Camera(
             width=camera.width,
@@ -102,8 +102,13 @@ def predict_request_from(
     return request
 
 
-def _depth_options(options: DepthOptions) -> depth_pb2.DepthOptions:
-    message = _filled(
+def depth_options_from(options: DepthOptions) -> depth_pb2.DepthOptions:
+    """Build the settings of a reconstruction.
+
+    Raises:
+        InvalidInputError: a value does not fit its field.
+    """
+    message = filled(
         depth_pb2.DepthOptions(),
         max_frames=options.max_frames,
         max_side_px=options.max_side_px,
@@ -111,7 +116,7 @@ def _depth_options(options: DepthOptions) -> depth_pb2.DepthOptions:
     )
     if (mvs := options.mvs) is not None:
         message.mvs.SetInParent()
-        _filled(
+        filled(
             message.mvs,
             planes=mvs.planes,
             sources=mvs.sources,
@@ -120,7 +125,7 @@ def _depth_options(options: DepthOptions) -> depth_pb2.DepthOptions:
         )
     if (da3 := options.da3) is not None:
         message.da3.SetInParent()
-        _filled(
+        filled(
             message.da3,
             model=da3.model,
             chunk_frames=da3.chunk_frames,
@@ -139,12 +144,21 @@ def export_request_from(
     Raises:
         InvalidInputError: a value does not fit its field.
     """
-    request = _filled(export_pb2.ExportRequest(), scene_uri=scene_uri, output_uri=output_uri)
-    if options is None:
-        return request
+    request = filled(export_pb2.ExportRequest(), scene_uri=scene_uri, output_uri=output_uri)
+    if options is not None:
+        request.options.CopyFrom(export_options_from(options))
+    return request
+
+
+def export_options_from(options: ExportOptions) -> export_pb2.ExportOptions:
+    """Build the settings of an export.
+
+    Raises:
+        InvalidInputError: a value does not fit its field.
+    """
     drop = options.drop_percent or (None, None, None)
-    _filled(
-        request.options,
+    message = filled(
+        export_pb2.ExportOptions(),
         codec=_CODECS.get(options.codec or ""),
         position_bits=options.position_bits,
         preview_points=options.preview_points,
@@ -160,30 +174,30 @@ def export_request_from(
         min_confidence=options.min_confidence,
         geometry=_GEOMETRIES.get(options.geometry or ""),
     )
-    request.options.precompress.extend(options.precompress)
+    message.precompress.extend(options.precompress)
     if (removal := options.outlier_removal) is not None:
-        request.options.outlier_removal.SetInParent()
-        _filled(
-            request.options.outlier_removal,
+        message.outlier_removal.SetInParent()
+        filled(
+            message.outlier_removal,
             neighbors=removal.neighbors,
             std_ratio=removal.std_ratio,
         )
     if (surface := options.surface) is not None:
-        request.options.surface.SetInParent()
-        _filled(
-            request.options.surface,
+        message.surface.SetInParent()
+        filled(
+            message.surface,
             voxel_size=surface.voxel_size,
             preview_triangles=surface.preview_triangles,
             medium_triangles=surface.medium_triangles,
         )
-    return request
+    return message
 
 
 def predict_event_from(message: depth_pb2.PredictResponse) -> Progress | SceneResult | None:
     """Read one message of the stream; None for an event of a later version."""
     match message.WhichOneof("event"):
         case "progress":
-            return _progress(message.progress)
+            return progress_from(message.progress)
         case "result":
             return _scene_result(message.result)
         case _:
@@ -194,7 +208,7 @@ def export_event_from(message: export_pb2.ExportResponse) -> Progress | ExportRe
     """Read one message of the stream; None for an event of a later version."""
     match message.WhichOneof("event"):
         case "progress":
-            return _progress(message.progress)
+            return progress_from(message.progress)
         case "result":
             return _export_result(message.result)
         case _:
@@ -228,7 +242,8 @@ def engines_from(message: depth_pb2.ListEnginesResponse) -> tuple[Engine, ...]:
     )
 
 
-def _progress(message: progress_pb2.Progress) -> Progress:
+def progress_from(message: progress_pb2.Progress) -> Progress:
+    """Read how far a stage is."""
     return Progress(message.stage, message.done, message.total, message.unit, message.message)
 
 
@@ -246,7 +261,7 @@ def _scene_result(message: depth_pb2.PredictResult) -> SceneResult:
         coverage=message.coverage,
         reprojection_error_px=message.reprojection_error_px,
         stage_seconds=dict(message.stage_seconds),
-        artifacts=_artifacts(message.artifacts),
+        artifacts=artifacts_from(message.artifacts),
     )
 
 
@@ -258,7 +273,7 @@ def _export_result(message: export_pb2.ExportResult) -> ExportResult:
             Level(level.name, level.lod_level, level.points, level.spacing, level.size_bytes)
             for level in message.levels
         ),
-        artifacts=_artifacts(message.artifacts),
+        artifacts=artifacts_from(message.artifacts),
         source_points=message.source_points,
         outlier_points=message.outlier_points,
         stage_seconds=dict(message.stage_seconds),
@@ -266,7 +281,8 @@ def _export_result(message: export_pb2.ExportResult) -> ExportResult:
     )
 
 
-def _artifacts(messages: Sequence[artifact_pb2.Artifact]) -> tuple[Artifact, ...]:
+def artifacts_from(messages: Iterable[artifact_pb2.Artifact]) -> tuple[Artifact, ...]:
+    """Read what a call has written."""
     return tuple(
         Artifact(
             message.name,
@@ -295,7 +311,7 @@ def _capabilities(message: depth_pb2.Capabilities) -> Capabilities:
     )
 
 
-def _filled(message: _MessageT, **values: object) -> _MessageT:
+def filled(message: _MessageT, **values: object) -> _MessageT:
     """Set the fields whose value is not None; the others keep the service's default."""
     for name, value in values.items():
         if value is None:

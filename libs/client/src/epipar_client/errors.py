@@ -14,7 +14,8 @@ EpiparError                 any failure of a call
 └── ServiceError            report it with `.request_id`; the service's log has the trace
 
 `.reason` is a name of `epipar.common.v1.ErrorReason` without its prefix, for example
-"SPLIT_MODEL". A failure that never reached a service (nobody listens, a proxy refused) has no such
+"SPLIT_MODEL". A job that failed raises the class that the failed call inside it would have raised,
+with the job's name as `.metadata["job"]`. A failure that never reached a service (nobody listens, a proxy refused) has no such
 reason: then it is the name of the gRPC code, for example "UNAVAILABLE".
 
 Cancelling the task that awaits a call raises `asyncio.CancelledError`, as everywhere.
@@ -127,6 +128,57 @@ _CLASSES: dict[grpc.StatusCode, type[EpiparError]] = {
     grpc.StatusCode.PERMISSION_DENIED: AccessError,
     grpc.StatusCode.DATA_LOSS: CorruptArtifactError,
 }
+
+
+_CLASS_OF_REASON: dict[str, type[EpiparError]] = {
+    **dict.fromkeys(
+        (
+            *("BAD_REQUEST", "BAD_URI", "ENGINE_UNKNOWN", "CODEC_UNKNOWN", "BAD_BITS"),
+            *("BAD_OPTION", "UNREADABLE_VIDEO", "UNREADABLE_IMAGE", "IMAGE_TOO_LARGE"),
+            *("IMAGE_TOO_SMALL", "MIXED_SIZES", "TOO_FEW_FRAMES", "TOO_MANY_FRAMES"),
+            *("NO_PARALLAX", "SPLIT_MODEL", "INPUT_TOO_LARGE"),
+        ),
+        InvalidInputError,
+    ),
+    "NOT_FOUND": NotFoundError,
+    **dict.fromkeys(("OUTPUT_EXISTS", "REQUEST_ID_REUSED"), AlreadyExistsError),
+    **dict.fromkeys(
+        (
+            *("SCENE_INCOMPLETE", "SCENE_EMPTY", "OUTPUT_BUSY", "WEIGHTS_MISSING"),
+            *("LICENCE_NOT_ACCEPTED", "JOB_FINISHED"),
+        ),
+        NotReadyError,
+    ),
+    **dict.fromkeys(
+        ("TOO_MANY_REQUESTS", "MESSAGE_TOO_LARGE", "OUT_OF_MEMORY", "DISK_FULL"),
+        LimitExceededError,
+    ),
+    **dict.fromkeys(("ENGINE_UNAVAILABLE", "STORE_UNAVAILABLE"), UnavailableError),
+    "CORRUPT_ARTIFACT": CorruptArtifactError,
+    "DEADLINE_EXCEEDED": DeadlineExceededError,
+    "CANCELLED": CallCancelledError,
+    **dict.fromkeys(("UNAUTHENTICATED", "FORBIDDEN"), AccessError),
+    **dict.fromkeys(("INTERNAL", "WORKER_DIED"), ServiceError),
+}
+"""For failures without a gRPC status: those of jobs, and of HTTP."""
+
+
+def error_from_reason(
+    reason: str,
+    message: str,
+    *,
+    metadata: Mapping[str, str] | None = None,
+    otherwise: type[EpiparError] = ServiceError,
+) -> EpiparError:
+    """Make the error that a call would have failed with for this reason.
+
+    Args:
+        reason: a name of ErrorReason without its prefix.
+        message: for a person.
+        metadata: facts for a program.
+        otherwise: the class of a reason that this version does not know.
+    """
+    return _CLASS_OF_REASON.get(reason, otherwise)(message, reason=reason, metadata=metadata)
 
 
 def error_from_rpc(

@@ -22,21 +22,23 @@ from typing import TypeVar
 
 from epipar_kit.errors import EpiparError
 from epipar_kit.logs import configure_logs
-from epipar_kit.server import Ready, Service, serve
+from epipar_kit.server import Program, Ready, Service, serve
 from epipar_kit.settings import ServerSettings, SettingsError, describe, load_settings
 
 _Settings = TypeVar("_Settings", bound=ServerSettings)
 
 
 def service_main(
-    name: str, settings_class: type[_Settings], build: Callable[[_Settings], Sequence[Service]]
+    name: str,
+    settings_class: type[_Settings],
+    build: Callable[[_Settings], Sequence[Service] | Program],
 ) -> int:
     """Run a service as a program.
 
     Args:
         name: such as "depth"; the distribution is "epipar-depth".
         settings_class: its settings.
-        build: makes and joins the parts.
+        build: makes and joins the parts; facts of a Program's companions join the ready line.
 
     Returns:
         The exit status: 0 after a drain, 2 if the settings cannot be used.
@@ -66,7 +68,13 @@ def service_main(
 
 
 def _announce(name: str, ready: Ready) -> None:
-    facts = {"event": "ready", "service": name, "address": ready.address, "pid": os.getpid()}
+    facts = {
+        "event": "ready",
+        "service": name,
+        "address": ready.address,
+        "pid": os.getpid(),
+        **ready.facts,
+    }
     sys.stdout.write(json.dumps(facts) + "\n")
     sys.stdout.flush()
 

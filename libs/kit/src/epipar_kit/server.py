@@ -6,11 +6,11 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeAlias
 
 import grpc
 import structlog
@@ -50,6 +50,13 @@ class Service:
     add: Callable[[grpc.aio.Server], None]
 
 
+Companion: TypeAlias = "AbstractAsyncContextManager[Mapping[str, Any]]"
+"""Something that lives around a server in its event loop, such as an HTTP server or a sweeper.
+
+What it gives on entering stands in the ready line, for example ``{"http_address": "host:port"}``.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Ready:
     """Where a started server answers.
@@ -57,10 +64,28 @@ class Ready:
     Attributes:
         address: "host:port" of gRPC.
         metrics_address: "host:port" of HTTP /metrics, None where it is off.
+        facts: what the companions tell.
     """
 
     address: str
     metrics_address: str | None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A server and what lives around it.
+
+    Attributes:
+        services: what it serves.
+        companions: entered in this order before the server listens, left in reverse after it has
+            drained, so that running calls have them to their end.
+        on_drain: called once when the drain begins; ends streams that would not end by themselves.
+    """
+
+    services: Sequence[Service]
+    companions: Sequence[Companion] = ()
+    on_drain: Callable[[], None] | None = None
 
 
 class Server:
@@ -232,7 +257,7 @@ class Server:
 
 async def serve(
     settings: ServerSettings,
-    services: Sequence[Service],
+    services: Sequence[Service] | Program,
     *,
     metrics: ServerMetrics | None = None,
     on_ready: Callable[[Ready], None] | None = None,
@@ -241,7 +266,7 @@ async def serve(
 
     Args:
         settings: where to listen, and the limits.
-        services: what to serve.
+        services: what to serve, with companions where it is a Program.
         metrics: counters to share with the services; own ones by default.
         on_ready: called once with the address, when the server answers.
 
@@ -249,7 +274,8 @@ async def serve(
         SettingsError: the address cannot be listened on, or a TLS file cannot be read.
     """
     asked = asyncio.Event()
-    server = Server(settings, services, metrics=metrics)
+    program = services if isinstance(services, Program) else Program(services)
+    server = Server(settings, program.services, metrics=metrics)
 
     def on_signal() -> None:
         if asked.is_set():
@@ -261,10 +287,16 @@ async def serve(
     for number in signals:
         loop.add_signal_handler(number, on_signal)
     try:
-        async with server:
+        async with AsyncExitStack() as around:
+            facts: dict[str, Any] = {}
+            for companion in program.companions:
+                facts.update(await around.enter_async_context(companion))
+            await around.enter_async_context(server)
             if on_ready is not None:
-                on_ready(server.ready)
+                on_ready(replace(server.ready, facts=facts))
             await asked.wait()
+            if program.on_drain is not None:
+                program.on_drain()
     finally:
         for number in signals:
             loop.remove_signal_handler(number)

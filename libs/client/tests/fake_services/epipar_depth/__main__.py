@@ -7,4 +7,5 @@ import sys
 from pathlib import Path
 
 sys.argv[1:] = ["depth"]
-runpy.run_path(str(Path(__file__).parents[2] / "fake_suite.py"), run_name="__main__")
+sys.path.insert(0, str(Path(__file__).parents[3]))
+runpy.run_module("tests.fake_processes", run_name="__main__")

@@ -1,0 +1,1 @@
+"""Completion measured on rendered rooms with exact truth."""

@@ -1,0 +1,3 @@
+"""Artifacts over HTTP: ranges, validators, precompressed siblings."""
+
+from __future__ import annotations

@@ -1,0 +1,164 @@
+"""Finds jobs that were lost between two writes, or with a replica, and gives them to the queue.
+
+A job's row says which step is due and for the how-many-th time it was given to the queue. Where
+the queue does not know that step any more, or has it as ended, somebody died in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Protocol
+
+import sqlalchemy as sa
+import structlog
+
+from epipar_gateway.database import Database
+from epipar_gateway.ids import now_us
+from epipar_gateway.job_book import ACTIVE
+from epipar_gateway.job_log import JobLog
+from epipar_gateway.runner import StepRef, StepRunner
+from epipar_gateway.tables import executors, jobs
+
+log = structlog.get_logger(__name__)
+
+BATCH = 500
+CANCEL_POLL_S = 0.5
+"""How soon a job that was cancelled on another replica is broken off here."""
+
+BEAT_S = 10.0
+DEAD_AFTER_S = 60.0
+"""A replica that was silent for so long is taken for dead; its jobs go on elsewhere."""
+
+
+class Queue(Protocol):
+    """Where steps wait for their turn."""
+
+    async def enqueue(self, ref: StepRef) -> None:
+        """Give a step to its service's queue; again makes no difference."""
+
+    async def states(self, refs: Sequence[StepRef]) -> dict[StepRef, bool]:
+        """Tell of each step that was given to a queue whether it still waits or runs there."""
+
+    async def give_up(self, ref: StepRef) -> None:
+        """Free the slot of a step whose executor is dead."""
+
+
+class Reconciler:
+    """Keeps every job that has not ended in the hands of somebody alive."""
+
+    def __init__(
+        self, database: Database, jobs_log: JobLog, queue: Queue, runner: StepRunner, executor: str
+    ) -> None:
+        self._database = database
+        self._log = jobs_log
+        self._queue = queue
+        self._runner = runner
+        self._executor = executor
+
+    async def keep(self, period_s: float) -> None:
+        """Look for lost jobs at once and then every so often, for ever."""
+        while True:
+            try:
+                await self.once()
+            except Exception:  # a bad moment of the database must not end the watch
+                log.exception("reconcile_failed")
+            await asyncio.sleep(period_s)
+
+    async def beat(self) -> None:
+        """Say that this replica is alive, for ever."""
+        while True:
+            try:
+                await self._beat()
+            except Exception:  # as above
+                log.exception("beat_failed")
+            await asyncio.sleep(BEAT_S)
+
+    async def once(self) -> int:
+        """Give lost jobs to the queue; return how many there were."""
+        found = 0
+        after = ""
+        while rows := await self._active_after(after):
+            after = rows[-1].id
+            found += await self._mend(rows)
+        return found
+
+    async def break_off_cancelled(self) -> None:
+        """Stop what runs here and was cancelled elsewhere, for ever."""
+        while True:
+            await asyncio.sleep(CANCEL_POLL_S)
+            running = self._runner.running
+            if not running:
+                continue
+            try:
+                alive = await self._database.read(partial(_active_of, job_ids=running))
+            except sa.exc.SQLAlchemyError:
+                log.exception("cancel_poll_failed")
+                continue
+            for job_id in set(running) - alive:
+                self._runner.stop_job(job_id)
+
+    async def _active_after(self, job_id: str) -> Sequence[Any]:
+        statement = (
+            sa.select(jobs.c.id, jobs.c.step, jobs.c.run, jobs.c.executor)
+            .where(jobs.c.state.in_(ACTIVE), jobs.c.id > job_id)
+            .order_by(jobs.c.id)
+            .limit(BATCH)
+        )
+        return await self._database.read(lambda c: c.execute(statement).all())
+
+    async def _mend(self, rows: Sequence[Any]) -> int:
+        refs = {StepRef(row.id, row.step, row.run): row.executor for row in rows}
+        waiting = await self._queue.states(list(refs))
+        dead = await self._dead({executor for executor in refs.values() if executor})
+        mended = 0
+        for ref, executor in refs.items():
+            if ref not in waiting:
+                log.info("job_queued_again", job=ref.job, step=ref.index)
+                await self._queue.enqueue(ref)
+            elif not waiting[ref] or executor in dead:
+                await self._run_again(ref)
+            else:
+                continue
+            mended += 1
+        return mended
+
+    async def _run_again(self, ref: StepRef) -> None:
+        """Give a step to the queue anew; whoever still runs the old one finds itself superseded."""
+        statement = (
+            sa.update(jobs)
+            .where(
+                jobs.c.id == ref.job,
+                jobs.c.step == ref.index,
+                jobs.c.run == ref.run,
+                jobs.c.state.in_(ACTIVE),
+            )
+            .values(run=ref.run + 1, executor="")
+        )
+        changed = await self._database.write(lambda c: c.execute(statement).rowcount)
+        if changed:
+            log.warning("job_goes_on", job=ref.job, step=ref.index, run=ref.run + 1)
+            await self._queue.give_up(ref)
+            await self._queue.enqueue(StepRef(ref.job, ref.index, ref.run + 1))
+
+    async def _beat(self) -> None:
+        def work(connection: sa.Connection) -> None:
+            mine = executors.c.id == self._executor
+            beat = sa.update(executors).where(mine).values(beat_us=now_us())
+            if connection.execute(beat).rowcount == 0:
+                connection.execute(sa.insert(executors).values(id=self._executor, beat_us=now_us()))
+
+        await self._database.write(work)
+
+    async def _dead(self, names: set[str]) -> set[str]:
+        old_us = now_us() - int(DEAD_AFTER_S * 1e6)
+        statement = sa.select(executors.c.id).where(
+            executors.c.id.in_(names - {self._executor}), executors.c.beat_us < old_us
+        )
+        return await self._database.read(lambda c: set(c.execute(statement).scalars()))
+
+
+def _active_of(connection: sa.Connection, job_ids: Sequence[str]) -> set[str]:
+    statement = sa.select(jobs.c.id).where(jobs.c.id.in_(job_ids), jobs.c.state.in_(ACTIVE))
+    return set(connection.execute(statement).scalars())

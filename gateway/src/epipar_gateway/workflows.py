@@ -1,0 +1,171 @@
+"""Durable execution: each step of a job is one DBOS workflow on its service's queue.
+
+A step's workflow gives the next step to its queue before it ends, so that a job waits in no slot
+but that of the service whose turn it is. The workflow's id names job, step and run; giving one to
+the queue twice does nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from dbos import DBOS, DBOSConfig
+
+from epipar_gateway.runner import StepRef
+
+APPLICATION_VERSION = "epipar-gateway-1"
+"""Pinned: DBOS recovers only workflows of its own version. Raised when their steps change."""
+
+WORKFLOW = "epipar_step"
+GC_BATCH = 500
+END_WAIT_S = 5.0
+END_PAUSE_S = 0.02
+
+RunStep = Callable[[StepRef], Awaitable[bool]]
+PlaceOf = Callable[[str, int], Awaitable[tuple[str, int]]]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSettings:
+    """How DBOS works here.
+
+    Attributes:
+        database_url: of its own tables.
+        executor: stable name of this replica.
+        concurrency: calls at once by service, over all replicas.
+        poll_s: how often each queue is looked at.
+    """
+
+    database_url: str
+    executor: str
+    concurrency: Mapping[str, int]
+    poll_s: float
+
+
+class StepQueue:
+    """Gives steps to the queues and runs those whose turn it is; an async context manager.
+
+    Args:
+        settings: see QueueSettings.
+        run_step: runs one step; tells whether there is another.
+        place_of: returns the service of a job's step, and the job's priority, 0 to 100.
+    """
+
+    def __init__(self, settings: QueueSettings, run_step: RunStep, place_of: PlaceOf) -> None:
+        self._settings = settings
+        self._run_step = run_step
+        self._place_of = place_of
+
+    async def __aenter__(self) -> Self:
+        settings = self._settings
+        config: DBOSConfig = {
+            "name": "epipar-gateway",
+            "system_database_url": settings.database_url,
+            "application_version": APPLICATION_VERSION,
+            "executor_id": settings.executor,
+            "log_level": "WARNING",
+            "enable_otlp": False,
+        }
+        DBOS(config=config)
+        # Registered by name at run time: the parts that it works with are this object's.
+        DBOS.workflow(name=WORKFLOW, max_recovery_attempts=None)(self._make_workflow())
+        # In the loop's own thread: DBOS then runs its workflows in this loop.
+        DBOS.launch()
+        for name, slots in settings.concurrency.items():
+            await DBOS.register_queue_async(
+                name,
+                global_concurrency=slots,
+                polling_interval_sec=settings.poll_s,
+                on_conflict="always_update",
+            )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._let_end()
+        await asyncio.to_thread(DBOS.destroy, destroy_registry=True)
+        # DBOS made its own threads the loop's default and has just shut them down.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())
+
+    async def enqueue(self, ref: StepRef) -> None:
+        """Give a step to its service's queue; again makes no difference."""
+        service, priority = await self._place_of(ref.job, ref.index)
+        await DBOS.enqueue_workflow_with_options_async(
+            {
+                "workflow_name": WORKFLOW,
+                "queue_name": service,
+                "workflow_id": workflow_id(ref),
+                "app_version": APPLICATION_VERSION,
+                "priority": 101 - priority,  # DBOS takes the lowest first
+            },
+            ref.job,
+            ref.index,
+            ref.run,
+        )
+
+    async def states(self, refs: Sequence[StepRef]) -> dict[StepRef, bool]:
+        """Tell of each step that was given to a queue whether it still waits or runs there."""
+        by_id = {workflow_id(ref): ref for ref in refs}
+        found = await DBOS.list_workflows_async(
+            workflow_ids=list(by_id), load_input=False, load_output=False
+        )
+        waiting = {"ENQUEUED", "DELAYED", "PENDING"}
+        return {by_id[status.workflow_id]: status.status in waiting for status in found}
+
+    async def give_up(self, ref: StepRef) -> None:
+        """Free the slot of a step whose executor is dead."""
+        await DBOS.cancel_workflow_async(workflow_id(ref))
+
+    async def forget(self, ended_before: str) -> int:
+        """Delete records of steps that ended before a time; return how many."""
+        found = await DBOS.list_workflows_async(
+            status=["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"],
+            completed_before=ended_before,
+            limit=GC_BATCH,
+            load_input=False,
+            load_output=False,
+        )
+        ids = [status.workflow_id for status in found]
+        if ids:
+            await DBOS.delete_workflows_async(ids)
+        return len(ids)
+
+    async def _let_end(self) -> None:
+        """Wait until DBOS has written down how the workflows ended that were broken off here."""
+        deadline_s = time.monotonic() + END_WAIT_S
+        while time.monotonic() < deadline_s:
+            left = await DBOS.list_workflows_async(
+                status="PENDING",
+                executor_id=self._settings.executor,
+                limit=1,
+                load_input=False,
+                load_output=False,
+            )
+            if not left:
+                return
+            await asyncio.sleep(END_PAUSE_S)
+
+    def _make_workflow(self) -> Callable[[str, int, int], Awaitable[None]]:
+        async def run(job: str, index: int, run_number: int) -> bool:
+            return await self._run_step(StepRef(job, index, run_number))
+
+        async def workflow(job: str, index: int, run_number: int) -> None:
+            if await DBOS.run_step_async({"name": "run"}, run, job, index, run_number):
+                await self.enqueue(StepRef(job, index + 1, 0))
+
+        return workflow
+
+
+def workflow_id(ref: StepRef) -> str:
+    """Return the id of a step's workflow."""
+    return f"{ref.job}.{ref.index}.{ref.run}"

@@ -1,0 +1,34 @@
+/** Keeps two viewers at one camera. */
+
+/** A viewer that tells and takes its camera. */
+interface Movable extends HTMLElement {
+  viewState: unknown;
+}
+
+const isMovable = (element: HTMLElement): element is Movable => 'viewState' in element;
+
+/**
+ * Let each of two viewers follow the other.
+ *
+ * Returns:
+ *   The end of it; undefined where the viewers do not tell their camera.
+ */
+export function keepTogether(one: HTMLElement, other: HTMLElement): (() => void) | undefined {
+  if (!isMovable(one) || !isMovable(other)) return undefined;
+  const copy = (from: Movable, to: Movable) => (): void => {
+    to.viewState = from.viewState;
+  };
+  const toOther = copy(one, other);
+  const toOne = copy(other, one);
+  // Each frames its own scene when it opens: the one that shows the whole decides.
+  const events: readonly (readonly [Movable, string, () => void])[] = [
+    [one, 'epipar-view', toOther],
+    [one, 'epipar-first-pixels', toOther],
+    [other, 'epipar-view', toOne],
+    [other, 'epipar-first-pixels', toOther],
+  ];
+  for (const [element, type, act] of events) element.addEventListener(type, act);
+  return () => {
+    for (const [element, type, act] of events) element.removeEventListener(type, act);
+  };
+}

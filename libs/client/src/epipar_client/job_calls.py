@@ -1,0 +1,331 @@
+"""Calls to JobService: durable work that anyone can watch from any event on."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Collection
+
+from epipar.scene.v1 import job_service_pb2 as job_pb2
+from epipar.scene.v1 import job_service_pb2_grpc as job_grpc
+from epipar_client.call import Stream
+from epipar_client.convert import depth_options_from, export_options_from, filled
+from epipar_client.convert_gateway import (
+    JOB_KINDS,
+    JOB_STATES,
+    job_from,
+    numbers_from,
+)
+from epipar_client.convert_inpaint import complete_options_from, intent_from, mask_options_from
+from epipar_client.errors import CallCancelledError, EpiparError, error_from_reason
+from epipar_client.inpaint_options import CompleteOptions, Intent, MaskOptions
+from epipar_client.job_types import Job, JobEvent, JobKind, JobState
+from epipar_client.options import DepthOptions, ExportOptions
+from epipar_client.transport import Transport, fresh_id
+from epipar_client.watch import MAX_SILENCE_S, JobWatcher
+
+
+class JobCalls:
+    """The part of the client that talks to JobService.
+
+    In every start, `priority` is 0 to 100 (among waiting jobs the higher goes first; None for 50)
+    and a repeat with the same `request_id` returns the first job (made up if None, so that a lost
+    answer never starts a second one).
+    """
+
+    _transport: Transport
+
+    async def start_reconstruction(
+        self,
+        upload: str,
+        *,
+        scene: str | None = None,
+        engine: str | None = None,
+        depth: DepthOptions | None = None,
+        export: ExportOptions | None = None,
+        priority: int | None = None,
+        request_id: str | None = None,
+    ) -> Job:
+        """Queue depth, then export, of an upload.
+
+        Args:
+            upload: "uploads/{upload}" of a sealed upload.
+            scene: "scenes/{scene}" to fill, which must be empty; None for a new one.
+            engine: of the depth service; None for its default.
+            depth: settings of the depth service.
+            export: settings of the export service.
+            priority: see the class.
+            request_id: see the class.
+
+        Raises:
+            EpiparError: the call failed.
+        """
+        request = filled(
+            job_pb2.StartReconstructionRequest(),
+            upload=upload,
+            scene=scene,
+            engine=engine,
+            priority=priority,
+            request_id=request_id or fresh_id(),
+        )
+        if depth is not None:
+            request.depth.CopyFrom(depth_options_from(depth))
+        if export is not None:
+            request.export.CopyFrom(export_options_from(export))
+        answer = await self._transport.ask(
+            "gateway",
+            lambda channel, settings: job_grpc.JobServiceStub(channel).StartReconstruction(
+                request, **settings
+            ),
+        )
+        return job_from(answer.job)
+
+    async def start_export(
+        self,
+        scene: str,
+        *,
+        completion: str | None = None,
+        export_name: str | None = None,
+        options: ExportOptions | None = None,
+        priority: int | None = None,
+        request_id: str | None = None,
+    ) -> Job:
+        """Queue another export of a finished scene, or of a completion of it.
+
+        Args:
+            scene: "scenes/{scene}".
+            completion: name of a completion of it to export instead.
+            export_name: name of the export; None for the hash of its options.
+            options: settings of the export service.
+            priority: see the class.
+            request_id: see the class.
+
+        Raises:
+            EpiparError: the call failed.
+        """
+        request = filled(
+            job_pb2.StartExportRequest(),
+            scene=scene,
+            completion=completion,
+            export_name=export_name,
+            priority=priority,
+            request_id=request_id or fresh_id(),
+        )
+        if options is not None:
+            request.options.CopyFrom(export_options_from(options))
+        answer = await self._transport.ask(
+            "gateway",
+            lambda channel, settings: job_grpc.JobServiceStub(channel).StartExport(
+                request, **settings
+            ),
+        )
+        return job_from(answer.job)
+
+    async def start_completion(
+        self,
+        scene: str,
+        *,
+        intent: Intent,
+        completion_name: str | None = None,
+        masks: MaskOptions | None = None,
+        engine: str | None = None,
+        options: CompleteOptions | None = None,
+        export: ExportOptions | None = None,
+        priority: int | None = None,
+        request_id: str | None = None,
+    ) -> Job:
+        """Queue masks, completion and export of a finished scene.
+
+        Args:
+            scene: "scenes/{scene}".
+            intent: "complete" puts a missing surface back, "remove" shows what is behind.
+            completion_name: name of the completion; None for the hash of its options.
+            masks: what counts as missing.
+            engine: of the inpaint service; None for its default.
+            options: settings of the inpaint service.
+            export: settings of the export service.
+            priority: see the class.
+            request_id: see the class.
+
+        Raises:
+            EpiparError: the call failed.
+        """
+        request = filled(
+            job_pb2.StartCompletionRequest(),
+            scene=scene,
+            completion_name=completion_name,
+            intent=intent_from(intent),
+            engine=engine,
+            priority=priority,
+            request_id=request_id or fresh_id(),
+        )
+        if masks is not None:
+            request.masks.CopyFrom(mask_options_from(masks))
+        if options is not None:
+            request.options.CopyFrom(complete_options_from(options))
+        if export is not None:
+            request.export.CopyFrom(export_options_from(export))
+        answer = await self._transport.ask(
+            "gateway",
+            lambda channel, settings: job_grpc.JobServiceStub(channel).StartCompletion(
+                request, **settings
+            ),
+        )
+        return job_from(answer.job)
+
+    async def get_job(self, name: str) -> Job:
+        """Return the job "jobs/{job}".
+
+        Raises:
+            NotFoundError: there is none.
+            EpiparError: the call failed otherwise.
+        """
+        request = filled(job_pb2.GetJobRequest(), name=name)
+        answer = await self._transport.ask(
+            "gateway",
+            lambda channel, settings: job_grpc.JobServiceStub(channel).GetJob(request, **settings),
+        )
+        return job_from(answer.job)
+
+    async def list_jobs(
+        self,
+        *,
+        scene: str | None = None,
+        states: Collection[JobState] = (),
+        kinds: Collection[JobKind] = (),
+        page_size: int = 50,
+    ) -> AsyncIterator[Job]:
+        """Yield all jobs, newest first, a page at a time.
+
+        Args:
+            scene: only jobs of this scene, "scenes/{scene}".
+            states: only jobs in one of these; empty for all.
+            kinds: only jobs of one of these; empty for all.
+            page_size: how many to ask for at once, 1 to 1000.
+
+        Raises:
+            EpiparError: a call failed.
+        """
+        request = filled(job_pb2.ListJobsRequest(), scene=scene, page_size=page_size)
+        request.states.extend(numbers_from("states", states, JOB_STATES))
+        request.kinds.extend(numbers_from("kinds", kinds, JOB_KINDS))
+        while True:
+            answer = await self._transport.ask(
+                "gateway",
+                lambda channel, settings: job_grpc.JobServiceStub(channel).ListJobs(
+                    request, **settings
+                ),
+            )
+            for job in answer.jobs:
+                yield job_from(job)
+            if not answer.next_page_token:
+                return
+            request.page_token = answer.next_page_token
+
+    async def cancel_job(self, name: str) -> Job:
+        """Stop a job; what it has finished is kept, and a repeat goes on from there.
+
+        Raises:
+            NotReadyError: it has ended already (JOB_FINISHED).
+            EpiparError: the call failed otherwise.
+        """
+        request = filled(job_pb2.CancelJobRequest(), name=name)
+        answer = await self._transport.ask(
+            "gateway",
+            lambda channel, settings: job_grpc.JobServiceStub(channel).CancelJob(
+                request, **settings
+            ),
+        )
+        return job_from(answer.job)
+
+    async def delete_job(self, name: str) -> None:
+        """Remove an ended job and its events; the scene stays.
+
+        Raises:
+            NotReadyError: it still runs.
+            EpiparError: the call failed otherwise.
+        """
+        request = filled(job_pb2.DeleteJobRequest(), name=name)
+        await self._transport.ask(
+            "gateway",
+            lambda channel, settings: job_grpc.JobServiceStub(channel).DeleteJob(
+                request, **settings
+            ),
+        )
+
+    def watch_job(
+        self, name: str, after_sequence: int = 0, *, patience_s: float = 300.0
+    ) -> AsyncIterator[JobEvent]:
+        """Yield the events of a job, each exactly once and in order, until it has ended.
+
+        A connection that is lost, however often, is taken up again after the last event seen.
+        The last event is the job in the state it ended in; a failed job is no error here.
+
+        Args:
+            name: "jobs/{job}".
+            after_sequence: begin after this event; 0 for all.
+            patience_s: how long to go on trying without hearing anything.
+
+        Raises:
+            NotFoundError: there is no such job.
+            UnavailableError: nothing was heard for `patience_s`.
+            EpiparError: the gateway refuses otherwise.
+        """
+        transport = self._transport
+        stub = job_grpc.JobServiceStub(transport.channel_to("gateway"))
+
+        def open_stream(last: int) -> Stream:
+            request = filled(job_pb2.WatchJobRequest(), name=name, after_sequence=last)
+            stream: Stream = stub.WatchJob(request, metadata=transport.metadata(fresh_id()))
+            return stream
+
+        watcher = JobWatcher(
+            open_stream,
+            lambda: self.get_job(name),
+            address=transport.target_of("gateway"),
+            silence_s=min(transport.silence_s, MAX_SILENCE_S),
+            patience_s=patience_s,
+        )
+        return watcher.events(after_sequence)
+
+    async def wait_for_job(
+        self,
+        name: str,
+        *,
+        on_event: Callable[[JobEvent], None] | None = None,
+        patience_s: float = 300.0,
+    ) -> Job:
+        """Watch a job to its end and return it.
+
+        Args:
+            name: "jobs/{job}".
+            on_event: called with each event, in the event loop.
+            patience_s: how long to go on trying without hearing anything.
+
+        Raises:
+            CallCancelledError: the job was cancelled.
+            EpiparError: the job failed, or watching it did.
+        """
+        ended: Job | None = None
+        async for event in self.watch_job(name, patience_s=patience_s):
+            if on_event is not None:
+                on_event(event)
+            ended = event.job or ended
+        job = ended or await self.get_job(name)
+        if job.state == "succeeded":
+            return job
+        raise error_from_job(job)
+
+
+def error_from_job(job: Job) -> EpiparError:
+    """Return what a job that did not succeed raises: the class that its failed call would have."""
+    metadata = {"job": job.name, "scene": job.scene}
+    if job.failure is not None:
+        return error_from_reason(
+            job.failure.reason,
+            job.failure.message,
+            metadata={**job.failure.metadata, **metadata},
+        )
+    return CallCancelledError(
+        f"{job.name} is {job.state}; what it has finished is kept",
+        reason="CANCELLED",
+        metadata=metadata,
+    )

@@ -1,0 +1,11 @@
+"""Stands in for `python -m epipar_inpaint` when its parent folder comes first in PYTHONPATH."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from pathlib import Path
+
+sys.argv[1:] = ["inpaint"]
+sys.path.insert(0, str(Path(__file__).parents[3]))
+runpy.run_module("tests.fake_processes", run_name="__main__")

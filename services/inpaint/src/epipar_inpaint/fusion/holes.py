@@ -1,0 +1,140 @@
+"""Holes of one view, each with the ring around it and the labels that it may take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from epipar_inpaint.fusion.pixels import Pixels
+from epipar_inpaint.fusion.smooth import continue_surface
+from epipar_scene.arrays import F32, F64, I64, Bools
+
+FREE, SKY_LABEL = -1, -2
+"""Labels that are no plane."""
+
+_RING_PX = 10  # at a width of 320
+_MARGIN_PX = 14
+_JOIN_PX = 2  # holes this near are one: thousands of specks would each cost a search
+_MOST_PLANES = 6
+_LEAST_SHARE, _LEAST_PX = 0.015, 12  # of a ring, on a plane that may go on into the hole
+_LEAST_RING_PX = 8
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Hole:
+    """One hole.
+
+    Attributes:
+        pixels: its N pixels.
+        labels: (L,) planes, FREE, SKY_LABEL.
+        shares: (L,) share of the ring that has each label.
+        distance: (L, N) pixels to the ring's nearest pixel of each label, over the hole's size.
+        free: (N,) depth of the free label.
+        border: (N,) depth of the known neighbour, NaN inside; infinity beside sky.
+        range: least and largest depth of the ring.
+    """
+
+    pixels: Pixels
+    labels: I64
+    shares: F64
+    distance: F32
+    free: F32
+    border: F32
+    range: tuple[float, float]
+
+
+def ring_px(width: int) -> int:
+    """Return how wide a ring is, in pixels, in a view of this width."""
+    return round(_RING_PX * max(1.0, width / 320))
+
+
+def find_holes(todo: Bools, depth: F32, on_plane: I64) -> list[Hole]:
+    """Split what lacks depth into holes.
+
+    Args:
+        todo: (H, W) pixels to fill.
+        depth: (H, W) working depth; 0 = unknown.
+        on_plane: (H, W) plane of each known pixel, -1 for none.
+    """
+    scale = max(1.0, todo.shape[1] / 320)
+    joined = cv2.dilate(todo.astype(np.uint8), np.ones((1 + 2 * _JOIN_PX,) * 2, np.uint8))
+    count, parts, boxes, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
+    margin = round(_MARGIN_PX * scale)
+    holes = []
+    for part in range(1, count):
+        left, top, width, height = (int(v) for v in boxes[part, :4])
+        window = (
+            slice(max(0, top - margin), top + height + margin),
+            slice(max(0, left - margin), left + width + margin),
+        )
+        inside = todo[window] & (parts[window] == part)
+        hole = _hole(inside, depth[window], on_plane[window], ring_px(todo.shape[1]))
+        if hole is not None:
+            holes.append(_shifted(hole, todo.shape, window))
+    return holes
+
+
+def _hole(inside: Bools, depth: F32, on_plane: I64, reach: int) -> Hole | None:
+    side = 2 * reach + 1
+    wide = cv2.dilate(inside.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
+    known = depth > 0
+    ring = wide & known
+    if ring.sum() < _LEAST_RING_PX:
+        ring = known  # whatever is known nearby
+        if not ring.any():
+            return None
+    found = np.where(np.isinf(depth), SKY_LABEL, on_plane)
+    labels, shares = _labels(found[ring])
+    pixels = Pixels.of(inside)
+    at = pixels.rows, pixels.columns
+    size = np.sqrt(len(pixels))
+    distance = np.stack([_distance(ring & (found == label))[at] / size for label in labels])
+    solid = known & np.isfinite(depth)
+    free = np.zeros(len(pixels), np.float32)
+    if solid.any():
+        inverse = np.where(solid, 1 / np.where(solid, depth, 1), 0).astype(np.float32)
+        free = 1 / np.maximum(continue_surface(inverse, solid, inside)[at], 1e-9)
+    near = depth[ring & solid] if (ring & solid).any() else np.ones(1)
+    low, high = np.percentile(near, [1, 99])
+    if (ring & np.isinf(depth)).any():
+        high = np.inf  # a hole below the sky may reach to the horizon
+    border = _border(inside, depth, known)[at]
+    return Hole(pixels, labels, shares, distance, free, border, (float(low), float(high)))
+
+
+def _labels(found: I64) -> tuple[I64, F64]:
+    """Return the labels that a ring offers, the free one always, and their shares."""
+    values, counts = np.unique(found, return_counts=True)
+    least = max(_LEAST_PX, _LEAST_SHARE * len(found))
+    good = (values != FREE) & (counts >= least)
+    order = np.argsort(-counts[good], kind="stable")[:_MOST_PLANES]
+    labels = np.append(values[good][order], FREE)
+    shares = [float((found == label).mean()) for label in labels]
+    return labels.astype(np.int64), np.array(shares)
+
+
+def _distance(mask: Bools) -> F32:
+    """Return (H, W) pixels to the nearest set pixel; large where there is none."""
+    if not mask.any():
+        return np.full(mask.shape, 1e3, np.float32)
+    return np.asarray(cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 5), np.float32)
+
+
+def _border(inside: Bools, depth: F32, known: Bools) -> F32:
+    """Return (H, W) depth of a known 4-neighbour of each hole pixel, NaN where it has none."""
+    out = np.full(depth.shape, np.nan, np.float32)
+    for axis, step in ((0, 1), (0, -1), (1, 1), (1, -1)):
+        moved = np.roll(np.where(known, depth, np.nan), step, axis)
+        edge = [slice(None), slice(None)]
+        edge[axis] = slice(0, 1) if step == 1 else slice(-1, None)
+        moved[tuple(edge)] = np.nan
+        out = np.where(np.isnan(out), moved, out)
+    return np.where(inside, out, np.nan).astype(np.float32)
+
+
+def _shifted(hole: Hole, shape: tuple[int, int], window: tuple[slice, slice]) -> Hole:
+    top, left = window[0].start, window[1].start
+    pixels = Pixels(shape, hole.pixels.rows + top, hole.pixels.columns + left)
+    return Hole(pixels, hole.labels, hole.shares, hole.distance, hole.free, hole.border, hole.range)

@@ -1,0 +1,50 @@
+"""Which completion engines are installed here, and whether they can run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from epipar_inpaint.engine import DEFAULT_ENGINE, Capabilities, CompletionEngine
+from epipar_kit.engines import COMPLETION_ENGINES, engine_names, load_engine
+from epipar_kit.errors import EngineUnavailableError
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledEngine:
+    """An engine that an entry point names.
+
+    Attributes:
+        name: as requests call it.
+        capabilities: None where it cannot run.
+        unavailable_reason: why not, and the way out; "" where it can.
+    """
+
+    name: str
+    capabilities: Capabilities | None
+    unavailable_reason: str = ""
+
+
+def make_engine(name: str) -> CompletionEngine:
+    """Make an engine by name.
+
+    Raises:
+        InvalidInputError: ENGINE_UNKNOWN, with the names that are known.
+        EngineUnavailableError: ENGINE_UNAVAILABLE, something that it needs is missing.
+    """
+    engine: CompletionEngine = load_engine(COMPLETION_ENGINES, name)()
+    return engine
+
+
+def installed_engines() -> list[InstalledEngine]:
+    """List the engines, the default one first."""
+    names = sorted(
+        engine_names(COMPLETION_ENGINES), key=lambda name: (name != DEFAULT_ENGINE, name)
+    )
+    return [_described(name) for name in names]
+
+
+def _described(name: str) -> InstalledEngine:
+    try:
+        return InstalledEngine(name, make_engine(name).capabilities)
+    except EngineUnavailableError as error:
+        return InstalledEngine(name, None, error.message)

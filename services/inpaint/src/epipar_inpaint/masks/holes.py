@@ -1,0 +1,156 @@
+"""What is missing in one frame: holes in depth, and holes in colour, which only a person asks for.
+
+Depth is missing where it is unknown or not trusted. Colour is missing only where a user mask or a
+region says so: depth that is not trusted never erases a known colour.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from epipar_inpaint.masks.options import MaskOptions, scaled_px
+from epipar_scene.arrays import F32, F64, U8, Bools
+from epipar_scene.frames import Frame
+from epipar_scene.geometry import backproject, pixel_centers
+
+_UNSURE_REACH_PX = 12.0
+"""How far from a region's known pixels an unsure pixel may still be one of them, at width 640."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameData:
+    """What is known of one frame.
+
+    Attributes:
+        frame: its camera.
+        depth: (H, W) scene units; 0 or not finite = unknown.
+        confidence: (H, W) 255 * confidence.
+        sky: (H, W) True = sky; None where the scene has no sky mask.
+        user_hole: (H, W) True = take away; None where there is no user mask.
+    """
+
+    frame: Frame
+    depth: F32
+    confidence: U8
+    sky: Bools | None = None
+    user_hole: Bools | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Holes:
+    """(H, W) True = missing; what is missing in colour is missing in depth too, sky apart."""
+
+    color: Bools
+    depth: Bools
+
+
+def find_holes(data: FrameData, options: MaskOptions) -> Holes:
+    """Return what is missing in one frame.
+
+    The order: what is asked for (user mask, regions); depth that is unknown or below
+    `min_confidence`; tiny holes without a pixel that was asked for are dropped; both masks are
+    dilated; the sky is taken out of the depth mask. What a person asks for in the sky is a hole in
+    colour alone.
+    """
+    sky = data.sky if data.sky is not None else np.zeros(data.depth.shape, np.bool_)
+    is_known = np.isfinite(data.depth) & (data.depth > 0)
+    is_sure = is_known & (data.confidence >= 255 * options.min_confidence)
+    asked = np.zeros(data.depth.shape, np.bool_)
+    if data.user_hole is not None:
+        asked |= data.user_hole
+    if options.regions:
+        asked |= _in_regions(data, is_sure, sky, options)
+    missing = ~is_sure
+    if options.keep_sky:
+        missing &= ~sky
+    missing = _without_tiny(missing | asked, asked, options.min_hole_share)
+    reach_px = options.dilation_reach_px(data.depth.shape[1])
+    depth = _dilated(missing, reach_px)
+    if options.keep_sky:
+        depth &= ~sky
+    return Holes(_dilated(asked, reach_px), depth)
+
+
+def _in_regions(data: FrameData, is_sure: Bools, sky: Bools, options: MaskOptions) -> Bools:
+    """Return the (H, W) pixels that show what lies in a region.
+
+    A pixel with trusted depth shows it if its point lies in the region. A pixel without is unsure;
+    it counts only if its ray passes through the region, and then
+
+    - where it belongs to an unsure area that only the region's pixels enclose, or
+    - where it is nearer to a pixel of the region than to one with trusted depth that is not, and
+      within 12 pixels (at width 640) of it.
+
+    An object without any trusted depth is therefore not found by a region: a user mask is the way.
+    """
+    camera, pose = data.frame.intrinsics, data.frame.cam_to_world
+    shape = data.depth.shape
+    sure = np.flatnonzero(is_sure)
+    depth = np.where(is_sure, data.depth, np.float32(0))
+    points = backproject(depth, camera, pose)[sure]
+    inside = np.zeros(shape, np.bool_)
+    for region in options.regions:
+        inside.flat[sure[region.contains(points)]] = True
+    if not inside.any():
+        return inside
+    unsure = np.flatnonzero(~is_sure & ~sky)
+    pixels = pixel_centers(camera.width, camera.height)[unsure]
+    rays = np.stack(
+        [
+            (pixels[:, 0] - camera.cx) / camera.fx,
+            (pixels[:, 1] - camera.cy) / camera.fy,
+            np.ones(len(pixels)),
+        ],
+        axis=1,
+    )
+    directions: F64 = rays @ pose[:3, :3].T
+    candidate = np.zeros(shape, np.bool_)
+    for region in options.regions:
+        candidate.flat[unsure[region.crossed_by(pose[:3, 3], directions)]] = True
+    elsewhere = (is_sure | sky) & ~inside
+    return inside | _joined(inside, candidate, elsewhere, scaled_px(_UNSURE_REACH_PX, shape[1]))
+
+
+def _joined(inside: Bools, candidate: Bools, elsewhere: Bools, reach_px: float) -> Bools:
+    """Return the candidates that belong to `inside`, by enclosure or by nearness.
+
+    `elsewhere` certainly shows something else; what is in none of the three does not enclose, but
+    says nothing about where an edge runs.
+    """
+    outside = ~inside & ~candidate
+    _, labels = cv2.connectedComponents(candidate.astype(np.uint8), connectivity=8)
+    beside_inside = np.unique(labels[_dilated(inside, 1) & candidate])
+    beside_outside = np.unique(labels[_dilated(outside, 1) & candidate])
+    enclosed = np.isin(labels, np.setdiff1d(beside_inside, beside_outside)) & candidate
+    to_inside = cv2.distanceTransform((~inside).astype(np.uint8), cv2.DIST_L2, 5)
+    to_elsewhere = cv2.distanceTransform((~elsewhere).astype(np.uint8), cv2.DIST_L2, 5)
+    near = candidate & (to_inside < to_elsewhere) & (to_inside <= max(1.0, reach_px))
+    joined: Bools = enclosed | near
+    return joined
+
+
+def _without_tiny(hole: Bools, asked: Bools, min_share: float) -> Bools:
+    """Drop 8-connected holes below a share of the image that hold no pixel that was asked for."""
+    least = min_share * hole.size
+    if least <= 1:
+        return hole
+    count, labels, facts, _ = cv2.connectedComponentsWithStats(
+        hole.astype(np.uint8), connectivity=8
+    )
+    keep = facts[:, cv2.CC_STAT_AREA] >= least
+    keep[np.unique(labels[asked])] = True
+    keep[0] = False
+    kept: Bools = keep[:count][labels]
+    return kept
+
+
+def _dilated(hole: Bools, reach_px: int) -> Bools:
+    """Grow a hole by so many pixels to all sides and corners."""
+    if reach_px == 0:
+        return hole.copy()
+    side = 2 * reach_px + 1
+    grown = cv2.dilate(hole.astype(np.uint8), np.ones((side, side), np.uint8))
+    return np.asarray(grown != 0, np.bool_)
