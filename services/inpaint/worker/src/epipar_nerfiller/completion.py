@@ -30,12 +30,12 @@ _MIN_ACCUMULATION = 0.5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Filling:
-    """What the field shows in the N hole pixels of a view, row by row.
+    """What the field shows in the N pixels of a view that lack colour or depth, row by row.
 
     Attributes:
         rgb: (N, 3) uint8.
         depth: (N,) float32 along the optical axis, scene units.
-        accumulation: (N,) float32 opacity.
+        accumulation: (N,) float32 opacity, 0..1.
     """
 
     rgb: U8
@@ -47,6 +47,12 @@ class Filling:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(path) as stream:
             np.savez(stream, rgb=self.rgb, depth=self.depth, accumulation=self.accumulation)
+
+    @classmethod
+    def empty(cls) -> Filling:
+        """Return the filling of a view that lacks nothing."""
+        none = np.zeros(0, np.float32)
+        return cls(np.zeros((0, 3), np.uint8), none, none)
 
     @classmethod
     def load(cls, path: Path) -> Filling:
@@ -117,23 +123,24 @@ class CompletionWriter:
     def _write_view(self, index: int, counts: dict[str, int]) -> Agreement:
         frame, filling = self._scene.frames[index], self._fillings[index]
         holes = read_holes(self._job.masks, frame)
-        hole = holes.depth
-        image = self._scene.image(frame).copy()
-        image[holes.color] = filling.rgb[holes.color[hole]]
-        vote = agreement(self._scene.frames, self._depths, index, hole)
-        confidence = self._scene.confidence(frame)
-        confidence[hole] = vote.confidence * filling.accumulation
-        provenance = np.zeros(hole.shape, np.uint8)
-        provenance[hole] = FREE
-        provenance[holes.color] = DIFFUSION
         depth = self._depths[index]
+        image = self._scene.image(frame).copy()
+        image[holes.color] = filling.rgb[holes.color[holes.any]]
+        filled = holes.depth & (depth > 0)
+        vote = agreement(self._scene.frames, self._depths, index, filled)
+        confidence = self._scene.confidence(frame)
+        confidence[holes.depth] = 0
+        confidence[filled] = vote.confidence * filling.accumulation[filled[holes.any]]
+        provenance = np.zeros(depth.shape, np.uint8)
+        provenance[filled] = FREE
+        provenance[holes.color] = DIFFUSION
         self._writer.write_image(frame.name, image, ".png")
         self._writer.write_depth(frame.name, depth, confidence)
         sky = self._scene.sky(frame)
         if sky is not None:
             self._writer.write_sky(frame.name, sky & (depth <= 0))
         self._writer.write_provenance(frame.name, provenance)
-        counts["free"] += int((hole & ~holes.color).sum())
+        counts["free"] += int((filled & ~holes.color).sum())
         counts["diffusion"] += int(holes.color.sum())
         return vote
 
@@ -142,7 +149,8 @@ def completed_depth(depth: F32, holes: Holes, filling: Filling) -> F32:
     """Return the (H, W) depth with the holes filled where the field is opaque, 0 elsewhere."""
     result = depth.copy()
     solid = filling.accumulation >= _MIN_ACCUMULATION
-    result[holes.depth] = np.where(solid & np.isfinite(filling.depth), filling.depth, 0)
+    filled = np.where(solid & np.isfinite(filling.depth), filling.depth, np.float32(0))
+    result[holes.depth] = filled[holes.depth[holes.any]]
     return result
 
 

@@ -66,6 +66,7 @@ def agreement(frames: Sequence[Frame], depths: Sequence[F32], view: int, hole: B
         there = np.zeros(len(rows))
         there[inside] = sample_nearest(depths[witness], seen[inside])
         votes = inside & (there > 0)
+        # Points behind a camera have no distance there, and do not count as inside.
         ratio = np.divide(distance, there, out=np.ones(len(rows)), where=votes)
         agree += votes & (np.abs(ratio - 1) <= TOLERANCE)
         contradict += votes & (ratio < 1 - TOLERANCE)

@@ -24,11 +24,16 @@ class Holes:
 
     Attributes:
         color: (H, W) True where the colour is to be made.
-        depth: (H, W) True where the depth is to be made; at least where the colour is.
+        depth: (H, W) True where the depth is to be made.
     """
 
     color: Bools
     depth: Bools
+
+    @property
+    def any(self) -> Bools:
+        """(H, W) True where something is to be made."""
+        return self.color | self.depth
 
 
 def open_scene(path: Path) -> SceneFolder:
@@ -50,7 +55,7 @@ def read_holes(masks: Path, frame: Frame) -> Holes:
         BadInputError: one is missing, has another size, or a value between 0 and 255.
     """
     color, depth = (_read(masks.resolve(), kind, frame) for kind in ("color", "depth"))
-    return Holes(color, depth | color)
+    return Holes(color, depth)
 
 
 def check_polarity(scene: SceneFolder, masks: Path, max_share: float) -> tuple[int, int]:
@@ -63,7 +68,7 @@ def check_polarity(scene: SceneFolder, masks: Path, max_share: float) -> tuple[i
         Pixels of holes in colour, and of holes in depth.
 
     Raises:
-        BadInputError: with the share seen; also where there is no hole at all.
+        BadInputError: with the share seen.
     """
     hole = pixels = kept = unknown = depth_hole = 0
     for frame in scene.frames:
@@ -76,8 +81,6 @@ def check_polarity(scene: SceneFolder, masks: Path, max_share: float) -> tuple[i
         kept += int(keeps.sum())
         unknown += int((keeps & (scene.depth(frame) <= 0)).sum())
     polarity = "masks must be 255 = keep, 0 = hole"
-    if depth_hole == 0:
-        raise BadInputError("masks", f"the masks have no hole: nothing to complete; {polarity}")
     if hole > max_share * pixels:
         raise BadInputError(
             "masks",

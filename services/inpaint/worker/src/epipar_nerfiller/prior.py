@@ -6,11 +6,14 @@ import numpy as np
 
 from epipar_scene.arrays import F32, F64, Bools
 
+_SWEEPS = 40
+
 
 def continued(depth: F32, known: Bools) -> F32:
-    """Fill a depth map smoothly from its known pixels (pull-push over a pyramid).
+    """Fill a depth map with the smoothest continuation of its known pixels.
 
-    Works on inverse depth, in which planes are straight lines.
+    The membrane between them (Laplace's equation), solved coarse to fine. It works on inverse
+    depth, which is linear over the image of a plane: a hole in a wall becomes that wall.
 
     Args:
         depth: (H, W), positive where known.
@@ -34,8 +37,18 @@ def _pull_push(values: F64, weights: F64) -> F64:
     coarse = _pull_push(
         np.where(counts > 0, sums / np.maximum(counts, 1e-12), 0.0), np.minimum(counts, 1.0)
     )
-    fine = _doubled(coarse, (height, width))
-    return values * weights + fine * (1.0 - weights)
+    filled = values * weights + _doubled(coarse, (height, width)) * (1.0 - weights)
+    return _relaxed(filled, weights)
+
+
+def _relaxed(values: F64, weights: F64) -> F64:
+    """Draw what is unknown towards the mean of its neighbours; the border repeats."""
+    known = values.copy()
+    for _ in range(_SWEEPS):
+        padded = np.pad(values, 1, mode="edge")
+        around = padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:]
+        values = known * weights + around / 4 * (1.0 - weights)
+    return values
 
 
 def _halved(values: F64) -> F64:

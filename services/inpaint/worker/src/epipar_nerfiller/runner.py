@@ -60,13 +60,20 @@ class Runner:
         if (job.output / "scene.json").exists():
             raise BadInputError("output", f"{job.output} holds a finished scene already")
         scene = open_scene(job.scene)
-        check_polarity(scene, job.masks, job.settings.max_hole_share)
-        trainer = self._trained()
-        with self._timed(RENDER):
-            fillings, resumed = self._fillings(trainer, scene)
-            metrics = self._truth_metrics(trainer)
+        holes = check_polarity(scene, job.masks, job.settings.max_hole_share)
+        metrics: dict[str, float] = {}
+        resumed, held_out = 0, [False] * len(scene.frames)
+        if any(holes):
+            trainer = self._trained()
+            held_out = trainer.pipeline.datamanager.bank.held_out.tolist()
+            with self._timed(RENDER):
+                fillings, resumed = self._fillings(trainer, scene)
+                metrics = self._truth_metrics(trainer)
+        else:
+            self._events.send("warning", message="the masks have no hole: nothing is missing")
+            fillings = [Filling.empty()] * len(scene.frames)
         with self._timed(WRITE):
-            written, writer = self._written(trainer, scene, fillings)
+            written, writer = self._written(scene, fillings, held_out)
         metrics.update(
             cross_view_agreement=written.agreement,
             held_out_agreement=written.held_out_agreement,
@@ -188,9 +195,7 @@ class Runner:
                 resumed += 1
                 fillings.append(Filling.load(path))
             else:
-                inside = bank.pixel_range(view)
-                pixels = inside.start + bank.depth_hole[inside].nonzero()[:, 0]
-                rendered = pipeline.render(pixels)
+                rendered = pipeline.render(bank.missing(view))
                 filling = Filling(
                     rendered.rgb.mul(255).round().byte().numpy(),
                     (rendered.depth / scale).numpy(),
@@ -216,10 +221,9 @@ class Runner:
         return result
 
     def _written(
-        self, trainer: NerfillerTrainer, scene: SceneFolder, fillings: list[Filling]
+        self, scene: SceneFolder, fillings: list[Filling], held_out: list[bool]
     ) -> tuple[Written, CompletionWriter]:
         writer = CompletionWriter(self._job, scene, fillings)
-        held_out = trainer.pipeline.datamanager.bank.held_out.tolist()
         done = 0
 
         def tick() -> None:

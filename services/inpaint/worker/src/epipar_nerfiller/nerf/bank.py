@@ -155,6 +155,12 @@ class ViewBank:
         )
         return torch.stack([view, row, column], dim=1)
 
+    def missing(self, view: int) -> Tensor:
+        """Return the pixels of a view that lack colour or depth."""
+        inside = self.pixel_range(view)
+        lacking = self.color_hole[inside] | self.depth_hole[inside]
+        return inside.start + lacking.nonzero()[:, 0]
+
     def views_to_paint(self) -> Tensor:
         """Return the views that have a hole in colour and are not held out."""
         view = self.indices(self.hole_pixels)[:, 0]
