@@ -16,9 +16,9 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
 from rooms import RenderedRoom, make_room
 
-PATCH_CENTER = np.array([0.1, 0.2, 4.6])
+PATCH_CENTER = np.array([0.1, -0.45, 4.6])
 """On the wall opposite the cameras."""
-PATCH_RADIUS = 0.8
+PATCH_RADIUS = 0.6
 SIZE = (48, 36)
 
 

@@ -83,7 +83,7 @@ def running(command: Sequence[str], env: Mapping[str, str] | None = None) -> Ite
     """Run a program for the length of the block, passing SIGTERM on to it."""
     program = Program(command, env)
 
-    def pass_on(number: int, frame: FrameType | None) -> None:
+    def pass_on(_number: int, _frame: FrameType | None) -> None:
         program.stop()
 
     is_main = threading.current_thread() is threading.main_thread()

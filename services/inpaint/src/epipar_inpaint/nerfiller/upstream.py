@@ -155,9 +155,11 @@ class _Run:
         config = self._folder(options.method, SECOND) / "config.yml"
         self._program(
             RENDER,
-            ["ns-render", "dataset", "--load-config", str(config), "--output-path", str(renders)]
-            + ["--split", "train", "--image-format", "png"]
-            + ["--rendered-output-names", "rgb", "raw-depth"],
+            [
+                *("ns-render", "dataset", "--load-config", str(config)),
+                *("--output-path", str(renders), "--split", "train", "--image-format", "png"),
+                *("--rendered-output-names", "rgb", "raw-depth"),
+            ],
             lambda: (len(list(renders.glob("train/rgb/*"))), len(scene.frames), "views"),
         )
         counts = self._write(scene, masks, renders / "train")

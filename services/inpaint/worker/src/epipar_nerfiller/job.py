@@ -121,4 +121,4 @@ def _typed(name: str, value: Any, folder: Path) -> Any:
     kind, words = (int, "a whole number") if name == "seed" else (str, "text")
     if not isinstance(value, kind) or isinstance(value, bool):
         raise BadInputError(name, f"{name} is {value!r}; it must be {words}")
-    return folder / value if name in _PATHS else value
+    return folder / str(value) if name in _PATHS else value

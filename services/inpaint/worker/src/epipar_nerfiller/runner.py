@@ -116,7 +116,7 @@ class Runner:
             depth_prior=job.depth_prior,
         )
         self._control.tick()
-        trainer = config.setup(local_rank=0, world_size=1)
+        trainer: NerfillerTrainer = config.setup(local_rank=0, world_size=1)
         trainer.setup()
         self._control.tick()
         self._listen(trainer, settings)

@@ -95,7 +95,7 @@ class ViewBank:
             near.append(np.quantile(depth[known], _NEAR_QUANTILE) if known.any() else np.inf)
         if not np.isfinite(near).any():
             raise BadInputError("scene", "no pixel outside the holes has a depth")
-        near = np.where(np.isfinite(near), near, np.min(near)) * near_share * scale
+        nearest = np.where(np.isfinite(near), near, np.min(near)) * near_share * scale
         flat = {
             name: torch.from_numpy(
                 np.concatenate([np.ascontiguousarray(a).reshape(-1, *a.shape[2:]) for a in arrays])
@@ -114,7 +114,7 @@ class ViewBank:
             confidence=flat["confidence"],
             prior=flat["prior"].float(),
             depth_hole=flat["depth_hole"],
-            near=torch.from_numpy(near).float(),
+            near=torch.from_numpy(nearest).float(),
             painted=torch.full((count,), NEVER),
             held_out=_held_out(count, held_out_every),
             hole_pixels=flat["hole"].nonzero()[:, 0],

@@ -92,7 +92,7 @@ class NerfillerDataManager(VanillaDataManager[InputDataset]):
 
     def get_train_rays_per_batch(self) -> int:
         """See VanillaDataManager."""
-        return self.config.train_num_rays_per_batch
+        return int(self.config.train_num_rays_per_batch)
 
     def _masks_folder(self, scene: Path) -> Path:
         named = scene / "masks" / self.config.masks

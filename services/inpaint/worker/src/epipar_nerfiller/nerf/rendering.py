@@ -27,7 +27,6 @@ class Rendered:
     accumulation: Tensor
 
 
-@torch.no_grad()
 def render_pixels(
     model: Any,
     rays_of: Callable[[Tensor], Any],
@@ -49,7 +48,8 @@ def render_pixels(
     try:
         for part in indices.split(chunk):
             tick()
-            outputs = model(rays_of(part))
+            with torch.no_grad():
+                outputs = model(rays_of(part))
             columns.append(
                 (
                     outputs["rgb"].float().clamp(0, 1).cpu(),
