@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from epipar_nerfiller import __version__
-from epipar_nerfiller.consistency import Agreement, agreement, agreement_share
+from epipar_nerfiller.consistency import Agreement, agreement, agreement_share, witnessed_share
 from epipar_nerfiller.holes import Holes, read_holes
 from epipar_nerfiller.inpaint.noise import Tick
 from epipar_nerfiller.job import Job
@@ -68,11 +68,13 @@ class Written:
     Attributes:
         filled: pixels by provenance.
         agreement: share of other views' votes that agree with what was filled.
+        witnessed: share of the filled pixels that any other view voted on.
         held_out_agreement: the same over the views that taught nothing; NaN without them.
     """
 
     filled: Mapping[str, int]
     agreement: float
+    witnessed: float
     held_out_agreement: float
 
 
@@ -103,7 +105,9 @@ class CompletionWriter:
             tick()
             votes.append(self._write_view(index, counts))
         held = [vote for vote, out in zip(votes, held_out, strict=True) if out]
-        return Written(counts, agreement_share(votes), agreement_share(held))
+        return Written(
+            counts, agreement_share(votes), witnessed_share(votes), agreement_share(held)
+        )
 
     def finish(self, timings: Mapping[str, float], metrics: Mapping[str, float]) -> None:
         """Write transforms.json and scene.json: now it is a scene."""

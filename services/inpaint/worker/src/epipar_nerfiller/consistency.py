@@ -80,6 +80,16 @@ def agreement_share(votes: Sequence[Agreement]) -> float:
     return agree / (agree + contradict) if agree + contradict else float("nan")
 
 
+def witnessed_share(votes: Sequence[Agreement]) -> float:
+    """Return the share of filled pixels that any other view votes on; NaN without pixels.
+
+    A floater just before its camera is outside what the others see: few witnesses are a bad sign.
+    """
+    seen = sum(int(((v.agree + v.contradict) > 0).sum()) for v in votes)
+    count = sum(len(v.agree) for v in votes)
+    return seen / count if count else float("nan")
+
+
 def psnr(shown: F64, truth: F64) -> float:
     """Return the peak signal-to-noise ratio of values in 0..1, at most 100 dB."""
     error = float(np.mean((shown - truth) ** 2)) if len(truth) else 0.0

@@ -76,6 +76,7 @@ class Runner:
             written, writer = self._written(scene, fillings, held_out)
         metrics.update(
             cross_view_agreement=written.agreement,
+            witnessed_share=written.witnessed,
             held_out_agreement=written.held_out_agreement,
         )
         writer.finish(self._seconds, metrics)

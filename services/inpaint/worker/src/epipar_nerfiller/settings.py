@@ -113,7 +113,7 @@ class NerfillerSettings:
     """Side of a patch, pixels."""
     depth_weight: float = 0.1
     """Weight of known depth on known pixels."""
-    rank_weight: float = 0.02
+    rank_weight: float = 0.05
     """Weight of the order of depths inside holes."""
     free_space_weight: float = 0.05
     """Weight of the emptiness between cameras and known surfaces."""

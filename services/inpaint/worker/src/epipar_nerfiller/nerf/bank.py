@@ -148,7 +148,7 @@ class ViewBank:
 
     def indices(self, pixels: Tensor) -> Tensor:
         """Return (R, 3): view, row and column of flat pixels."""
-        view = torch.searchsorted(self.starts, pixels, right=True) - 1
+        view = torch.searchsorted(self.starts, pixels.contiguous(), right=True) - 1
         row, column = (
             (pixels - self.starts[view]).div(self.shapes[view, 1], rounding_mode="floor"),
             (pixels - self.starts[view]) % self.shapes[view, 1],
