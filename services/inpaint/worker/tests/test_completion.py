@@ -136,7 +136,7 @@ def test_a_stop_during_painting_changes_no_view(room, tmp_path):
     }
     whole = tiny_job(room, tmp_path / "whole", **options)
     events = run(whole)
-    assert any("step 3 of 3" in e.get("message", "") for e in events)
+    assert [e["update"] for e in events if e["event"] == "preview"] == [0]
     parts = tiny_job(room, tmp_path / "parts", **options)
     with pytest.raises(StoppedError):
         run(parts, StopAfter(9))

@@ -77,6 +77,7 @@ class Runner:
         metrics.update(
             cross_view_agreement=written.agreement,
             witnessed_share=written.witnessed,
+            peak_gpu_mb=_peak_gpu_mb(),
             held_out_agreement=written.held_out_agreement,
         )
         writer.finish(self._seconds, metrics)
@@ -253,6 +254,11 @@ def smaller(settings: NerfillerSettings) -> NerfillerSettings:
         rays_per_batch=max(16, settings.rays_per_batch // 4),
         rays_per_chunk=max(64, settings.rays_per_chunk // 8),
     )
+
+
+def _peak_gpu_mb() -> float:
+    """Return the most that tensors took on the GPU; NaN without one."""
+    return torch.cuda.max_memory_allocated() / 2**20 if torch.cuda.is_available() else float("nan")
 
 
 def _device(name: str) -> Any:

@@ -89,9 +89,9 @@ class NerfillerSettings:
     """Views in 2x2 grids, or each on its own."""
     first_fit_iterations: int = 3000
     """Iterations on known pixels alone."""
-    nerfiller_iterations: int = 30_000
+    nerfiller_iterations: int = 10_000
     """Iterations with dataset updates, after the first fit."""
-    dataset_update: int = 1000
+    dataset_update: int = 500
     """Iterations between two updates."""
     views_per_update: int = 40
     """Views painted in one update."""

@@ -4,18 +4,20 @@ Such a pair is what registries without CPU builds of torchvision give. Importing
 "operator torchvision::nms does not exist", as torchvision registers facts about operators that its
 library, which does not load, would have declared. We use none of them; declaring two is enough.
 
-In an environment for machines without a GPU a file ``epipar_torchvision_shim.pth`` beside the
-packages holds ``import epipar_nerfiller.torchvision_shim as shim; shim.install()``, so that
-``ns-train`` works there too. Where torchvision fits torch, nothing happens.
+``python -m epipar_nerfiller.torchvision_shim`` writes a .pth file beside the packages of such an
+environment, so that nerfstudio's own commands work there too. Where torchvision fits torch,
+nothing happens.
 """
 
 from __future__ import annotations
 
 import sys
+import sysconfig
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from types import ModuleType
 
 _libraries: list[object] = []  # torch forgets what it was told when the object goes
@@ -54,3 +56,14 @@ def _declare() -> None:
     library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     _libraries.append(library)
+
+
+def main() -> None:
+    """Have every Python of this environment call install at its start, if the pair is mixed."""
+    if _is_mixed():
+        file = Path(sysconfig.get_path("purelib")) / "epipar_torchvision_shim.pth"
+        file.write_text("import epipar_nerfiller.torchvision_shim as shim; shim.install()\n")
+
+
+if __name__ == "__main__":
+    main()
