@@ -15,12 +15,12 @@ TEST_WORKERS ?= 2
 PACKAGES := libs/api libs/scene libs/kit libs/client services/depth services/export services/inpaint gateway gateway/envoy
 # OpenMP and friends would oversubscribe the cores: work is parallel across frames.
 export OMP_NUM_THREADS ?= 1
-.PHONY: help install viewer gen check protos lint types layers check-viewer chromium test test-viewer demo bench bench-depth bench-export sample clean
+.PHONY: help install viewer gen check protos lint types layers check-viewer chromium test test-viewer demo bench bench-depth bench-export bench-completion bench-gateway bench-viewer sample clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-install: $(STAMP)  ## make .venv with the whole suite, its command and the tools
+install: $(STAMP) viewer  ## make .venv with the whole suite, its command, the viewer and the tools
 
 $(STAMP): requirements-dev.txt constraints.txt $(PACKAGES:%=%/pyproject.toml)
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else f"Epipar needs Python 3.11 or newer; $(PYTHON) is {sys.version.split()[0]}. Say which to use: make PYTHON=/path/to/python3.12")'
@@ -78,16 +78,25 @@ test: $(STAMP) viewer test-viewer chromium  ## all tests that need no GPU and no
 test-viewer: $(NODE_STAMP)  ## the viewer's unit tests
 	$(NPM) run --silent test
 
-demo: $(STAMP) viewer  ## reconstruct and export the sample clip, and say how exact it was
+demo: $(STAMP) viewer  ## the sample, from clip to browser: reconstructed, completed, compared, served
 	$(BIN)/epipar demo
 
-bench: bench-depth bench-export  ## all benchmarks; their tables land in benchmarks/
+bench: bench-depth bench-export bench-completion bench-gateway bench-viewer  ## all benchmarks; their tables land in benchmarks/
 
 bench-depth: $(STAMP)  ## depth: accuracy and CPU-seconds beside OpenCV SGBM
 	$(BIN)/python -m benchmarks.depth --write
 
 bench-export: $(STAMP)  ## export: bytes, time, memory, evenness beside py3dtiles, gltfpack, DracoPy, trimesh, LAZ
 	$(BIN)/python -m benchmarks.export.bench --write
+
+bench-completion: $(STAMP)  ## completion: rendered rooms with truth, beside Telea, Navier-Stokes and PatchMatch
+	$(BIN)/python -m benchmarks.completion --write
+
+bench-gateway: $(STAMP) viewer  ## gateway: calls, streams and watchers, directly and through Envoy
+	$(BIN)/python -m benchmarks.gateway --write
+
+bench-viewer: $(STAMP) viewer chromium  ## viewer: 10 M points beside one THREE.Points and 3d-tiles-renderer, in Chromium
+	$(BIN)/python -m benchmarks.viewer --write
 
 sample: $(STAMP)  ## render the sample clip again (about 10 CPU-minutes)
 	$(BIN)/python -m tools.render_sample

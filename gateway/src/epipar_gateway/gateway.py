@@ -11,6 +11,7 @@ from epipar.scene.v1 import job_service_pb2_grpc, scene_service_pb2_grpc
 from epipar_gateway import job_service, scene_service
 from epipar_gateway.compute import ComputeServices
 from epipar_gateway.database import Database, dbos_url
+from epipar_gateway.engines import Engines
 from epipar_gateway.estimates import StageTimings
 from epipar_gateway.job_book import JobBook
 from epipar_gateway.job_log import JobLog
@@ -82,7 +83,7 @@ class Gateway:
             max_active=settings.max_active_jobs,
         )
         scenes = SceneBook(self._database, store, SceneFiles(store))
-        starts = JobStarts(book, scenes, uploads, settings.refused_engines)
+        starts = JobStarts(book, scenes, uploads, Engines(self._compute, settings.refused_engines))
         self._jobs = job_service.JobService(starts, book, self._log, self.hub)
         self._scenes = scene_service.SceneService(scenes, book)
 

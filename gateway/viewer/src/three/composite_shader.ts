@@ -37,20 +37,19 @@ void main() {
   pixel = texelFetch(picture, at, 0);
   float own = pixel.a == 0.0 ? 1e3 : logDepth(at);
   float sum = 0.0;
-  int nearer = 0;
+  bvec4 nearer = bvec4(false);
   vec4 around = vec4(0.0);
   for (int i = 0; i < 4; i++) {
     ivec2 side = (i < 2 ? ivec2(radius, 0) : ivec2(0, radius)) * (1 - 2 * (i & 1));
     ivec2 there = clamp(at + side, ivec2(0), last);
     float behind = max(0.0, own - logDepth(there));
     sum += min(behind, MOST);
-    if (behind > HOLE) {
-      nearer++;
-      around += texelFetch(picture, there, 0);
-    }
+    nearer[i] = behind > HOLE && texelFetch(depths, there, 0).r < 1.0;
+    if (nearer[i]) around += texelFetch(picture, there, 0);
   }
-  // A pixel that looks through a gap between points takes the colour of what surrounds it.
-  if (nearer >= 3 && around.a == float(nearer)) pixel = vec4(around.rgb / float(nearer), 1.0);
+  // A pixel that looks through a crack between points takes the colour of what surrounds it.
+  bool isCrack = (nearer[0] && nearer[1]) || (nearer[2] && nearer[3]);
+  if (isCrack) pixel = vec4(around.rgb / around.a, 1.0);
   else pixel.rgb *= max(exp2(-sum * strength), DARKEST);
 }
 `;

@@ -28,8 +28,11 @@ export class World {
   #cutter = new AbortController();
   #wake: (() => void)[] = [];
 
-  constructor(story: string) {
-    if (story === 'full') Object.assign(this, fullStory(Date.now()));
+  constructor(
+    story: string,
+    private readonly tiles: boolean,
+  ) {
+    if (story === 'full') Object.assign(this, fullStory(Date.now(), tiles));
   }
 
   job(name: string): ScriptedJob | undefined {
@@ -46,7 +49,13 @@ export class World {
     const scene = this.scenes.find(({ name }) => name === now.scene);
     if (scene && now.state === Job_State.SUCCEEDED && scene.state !== Scene_State.READY) {
       const id = scene.name.slice('scenes/'.length);
-      this.scenes[this.scenes.indexOf(scene)] = readyScene(id, scene.displayName, Date.now(), 60);
+      this.scenes[this.scenes.indexOf(scene)] = readyScene(
+        id,
+        scene.displayName,
+        Date.now(),
+        60,
+        this.tiles,
+      );
     }
     this.#notify();
   }

@@ -81,12 +81,12 @@ def _small(view: View) -> _Small:
     height, width = view.depth.shape
     factor = min(1.0, _WIDTH_PX / width)
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    grey = cv2.cvtColor(view.image, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
-    depth = cv2.resize(view.depth, size, interpolation=cv2.INTER_NEAREST)
-    hole = view.color_hole.astype(np.uint8)
-    known = cv2.resize(hole, size, interpolation=cv2.INTER_AREA) == 0
-    depth = np.where(np.isfinite(depth) & known, depth, 0).astype(np.float32)
+    color = cv2.resize(view.image, size, interpolation=cv2.INTER_AREA)
+    grey = cv2.cvtColor(color, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    hole = np.where(view.color_hole, np.uint8(255), np.uint8(0))
+    known: Bools = cv2.resize(hole, size, interpolation=cv2.INTER_AREA) == 0
+    small = cv2.resize(view.depth, size, interpolation=cv2.INTER_NEAREST)
+    depth: F32 = np.where(np.isfinite(small) & known, small, 0).astype(np.float32)
     fields = _without_low(grey, known)
     camera = view.camera.resized(*size)
     rows, columns = _corners(fields[-1], depth)

@@ -106,10 +106,9 @@ def _sample(image: U8, places: F32) -> F32:
     padded = np.zeros((-(-count // 1024) * 1024, 2), np.float32)
     padded[:count] = places
     grid = padded.reshape(-1, 1024, 2)
+    floats, no_map = image.astype(np.float32), np.zeros(0, np.float32)
     parts = [
-        cv2.remap(
-            image.astype(np.float32), part, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        )
+        cv2.remap(floats, part, no_map, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         for part in (grid[start : start + 8192] for start in range(0, len(grid), 8192))
     ]
     return np.concatenate(parts).reshape(-1, 3)[:count].astype(np.float32)
@@ -122,4 +121,4 @@ def _spread(painted: Painted) -> U8:
     )
     colors = np.zeros((int(labels.max()) + 1, 3), np.uint8)
     colors[labels[painted.valid]] = painted.colors[painted.valid]
-    return colors[labels]
+    return np.asarray(colors[labels], np.uint8)

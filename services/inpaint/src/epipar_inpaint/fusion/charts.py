@@ -131,6 +131,6 @@ def texels_hit(chart: Chart) -> Bools:
     places = np.floor(chart.places(chart.wanted.points)).astype(np.int64)
     mask = np.zeros(chart.shape, np.uint8)
     mask[np.clip(places[:, 1], 0, height - 1), np.clip(places[:, 0], 0, width - 1)] = 1
-    mask = cv2.dilate(mask, np.ones((5, 5), np.uint8))
-    closed = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8))
+    grown = cv2.dilate(mask, np.ones((5, 5), np.uint8))
+    closed = cv2.morphologyEx(grown, cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8))
     return np.asarray(closed > 0, np.bool_)

@@ -1,7 +1,7 @@
 """Confidence of filled depth: how often such a pixel was right where the truth was known.
 
 The figures are shares of filled pixels within 5 % of the true depth in rendered rooms (see
-benchmarks/inpaint), rounded down. A filled pixel is never more certain than the known ones of its
+benchmarks/completion), rounded down. A filled pixel is never more certain than the known ones of its
 view usually are.
 """
 

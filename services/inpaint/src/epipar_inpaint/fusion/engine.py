@@ -31,7 +31,7 @@ from epipar_inpaint.painters import PAINTER_NAMES, make_painter
 from epipar_inpaint.scenes import corrupt_artifacts, open_scene
 from epipar_kit.errors import InvalidInputError, typed_storage_errors
 from epipar_kit.events import Report
-from epipar_scene.arrays import F64, U8
+from epipar_scene.arrays import F64, I64, U8
 from epipar_scene.scene_info import SceneEngine, SceneInfo
 from epipar_scene.transforms import SPARSE_POINTS_PATH
 
@@ -251,7 +251,7 @@ class _Run:
             self._sheets += 1
             self._preview(path)
 
-    def _write(self, tolerances: Tolerances) -> F64:
+    def _write(self, tolerances: Tolerances) -> I64:
         output = Output(self._request.output, self._store, self._scene)
         counts = np.zeros(256, np.int64)
         total = len(self._store)

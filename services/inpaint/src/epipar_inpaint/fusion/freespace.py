@@ -17,7 +17,7 @@ from epipar_inpaint.fusion.views import Camera
 from epipar_inpaint.jit import kernel
 from epipar_scene.arrays import F32, F64, I64, U8, Bools
 
-_STEPS = 24
+_STEPS = 16
 _NEAR, _FAR = 0.25, 0.985  # the stretch of the ray that is looked at, in depths of the candidate
 _LEAST_VIEWS = 2  # that have masked a place out
 _LEAST_SPAN = 0.05  # of the candidate's depth

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from epipar_inpaint.fusion.pixels import Pixels
 from epipar_inpaint.fusion.smooth import continue_surface
-from epipar_scene.arrays import F32, F64, I64, Bools
+from epipar_scene.arrays import F32, F64, I64, U8, Bools
 
 FREE, SKY_LABEL = -1, -2
 """Labels that are no plane."""
@@ -20,6 +20,8 @@ _JOIN_PX = 2  # holes this near are one: thousands of specks would each cost a s
 _MOST_PLANES = 6
 _LEAST_SHARE, _LEAST_PX = 0.015, 12  # of a ring, on a plane that may go on into the hole
 _LEAST_RING_PX = 8
+_COLOR_NOISE = 8.0  # grey levels, added to every deviation
+_LEAST_WEIGHT = 1e-3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,6 +34,8 @@ class Hole:
         shares: (L,) share of the ring that has each label.
         distance: (L, N) pixels to the ring's nearest pixel of each label, over the hole's size.
         free: (N,) depth of the free label.
+        unlike: (L, N) how unlike the pixel's colour is those of the ring nearby that have the label,
+            in standard deviations; 0 where either is not known.
         border: (N,) depth of the known neighbour, NaN inside; infinity beside sky.
         range: least and largest depth of the ring.
     """
@@ -41,6 +45,7 @@ class Hole:
     shares: F64
     distance: F32
     free: F32
+    unlike: F32
     border: F32
     range: tuple[float, float]
 
@@ -50,13 +55,15 @@ def ring_px(width: int) -> int:
     return round(_RING_PX * max(1.0, width / 320))
 
 
-def find_holes(todo: Bools, depth: F32, on_plane: I64) -> list[Hole]:
+def find_holes(todo: Bools, depth: F32, on_plane: I64, image: U8, known: Bools) -> list[Hole]:
     """Split what lacks depth into holes.
 
     Args:
         todo: (H, W) pixels to fill.
         depth: (H, W) working depth; 0 = unknown.
         on_plane: (H, W) plane of each known pixel, -1 for none.
+        image: (H, W, 3) the picture.
+        known: (H, W) where its colours are known.
     """
     scale = max(1.0, todo.shape[1] / 320)
     joined = cv2.dilate(todo.astype(np.uint8), np.ones((1 + 2 * _JOIN_PX,) * 2, np.uint8))
@@ -70,13 +77,15 @@ def find_holes(todo: Bools, depth: F32, on_plane: I64) -> list[Hole]:
             slice(max(0, left - margin), left + width + margin),
         )
         inside = todo[window] & (parts[window] == part)
-        hole = _hole(inside, depth[window], on_plane[window], ring_px(todo.shape[1]))
+        picture = np.where(known[window][..., None], image[window], np.nan).astype(np.float32)
+        reach = ring_px(todo.shape[1])
+        hole = _hole(inside, depth[window], on_plane[window], picture, reach)
         if hole is not None:
             holes.append(_shifted(hole, todo.shape, window))
     return holes
 
 
-def _hole(inside: Bools, depth: F32, on_plane: I64, reach: int) -> Hole | None:
+def _hole(inside: Bools, depth: F32, on_plane: I64, picture: F32, reach: int) -> Hole | None:
     side = 2 * reach + 1
     wide = cv2.dilate(inside.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
     known = depth > 0
@@ -91,17 +100,20 @@ def _hole(inside: Bools, depth: F32, on_plane: I64, reach: int) -> Hole | None:
     at = pixels.rows, pixels.columns
     size = np.sqrt(len(pixels))
     distance = np.stack([_distance(ring & (found == label))[at] / size for label in labels])
+    unlike = np.stack([_unlike(picture, ring & (found == label), reach)[at] for label in labels])
     solid = known & np.isfinite(depth)
     free = np.zeros(len(pixels), np.float32)
     if solid.any():
         inverse = np.where(solid, 1 / np.where(solid, depth, 1), 0).astype(np.float32)
-        free = 1 / np.maximum(continue_surface(inverse, solid, inside)[at], 1e-9)
-    near = depth[ring & solid] if (ring & solid).any() else np.ones(1)
+        free = np.asarray(
+            1 / np.maximum(continue_surface(inverse, solid, inside)[at], 1e-9), np.float32
+        )
+    near: F32 = depth[ring & solid] if (ring & solid).any() else np.ones(1, np.float32)
     low, high = np.percentile(near, [1, 99])
     if (ring & np.isinf(depth)).any():
         high = np.inf  # a hole below the sky may reach to the horizon
     border = _border(inside, depth, known)[at]
-    return Hole(pixels, labels, shares, distance, free, border, (float(low), float(high)))
+    return Hole(pixels, labels, shares, distance, free, unlike, border, (float(low), float(high)))
 
 
 def _labels(found: I64) -> tuple[I64, F64]:
@@ -122,6 +134,26 @@ def _distance(mask: Bools) -> F32:
     return np.asarray(cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 5), np.float32)
 
 
+def _unlike(picture: F32, mask: Bools, reach: int) -> F32:
+    """Return (H, W) largest difference of a channel from the mask's colours nearby, in deviations."""
+    usable = (mask & np.isfinite(picture[..., 0])).astype(np.float32)
+    if not usable.any():
+        return np.zeros(mask.shape, np.float32)
+    values = np.where(usable[..., None] > 0, picture, 0)
+    window = (2 * reach + 1, 2 * reach + 1)
+
+    def blurred(raster: F32) -> F32:
+        return np.asarray(cv2.blur(raster, window, borderType=cv2.BORDER_CONSTANT), np.float32)
+
+    weight = blurred(usable)[..., None]
+    safe = np.maximum(weight, _LEAST_WEIGHT)
+    mean = blurred(values) / safe
+    variance = np.maximum(blurred(values**2) / safe - mean**2, 0)
+    away = (np.abs(picture - mean) / (np.sqrt(variance) + _COLOR_NOISE)).max(axis=2)
+    near = np.isfinite(away) & (weight[..., 0] > _LEAST_WEIGHT)
+    return np.where(near, away, 0).astype(np.float32)
+
+
 def _border(inside: Bools, depth: F32, known: Bools) -> F32:
     """Return (H, W) depth of a known 4-neighbour of each hole pixel, NaN where it has none."""
     out = np.full(depth.shape, np.nan, np.float32)
@@ -137,4 +169,4 @@ def _border(inside: Bools, depth: F32, known: Bools) -> F32:
 def _shifted(hole: Hole, shape: tuple[int, int], window: tuple[slice, slice]) -> Hole:
     top, left = window[0].start, window[1].start
     pixels = Pixels(shape, hole.pixels.rows + top, hole.pixels.columns + left)
-    return Hole(pixels, hole.labels, hole.shares, hole.distance, hole.free, hole.border, hole.range)
+    return replace(hole, pixels=pixels)

@@ -16,6 +16,7 @@ from epipar_inpaint.fusion.aggregate import choose_labels
 from epipar_inpaint.fusion.alignment import Tolerances
 from epipar_inpaint.fusion.freespace import FreeSpans
 from epipar_inpaint.fusion.holes import FREE, SKY_LABEL, Hole, find_holes, ring_px
+from epipar_inpaint.fusion.likeness import unlike_own_surface
 from epipar_inpaint.fusion.pixels import Pixels
 from epipar_inpaint.fusion.planes import nearest_plane, plane_depth
 from epipar_inpaint.fusion.views import SKY, View
@@ -34,8 +35,11 @@ _FREE = 0.25
 _IMPOSSIBLE = 50.0
 _OUT_OF_RANGE, _RANGE = 4.0, 1.3
 _GREYS_A_UNIT, _MOST_COLOR = 15.0, 2.0
+_UNLIKE, _MOST_UNLIKE = 0.6, 2.5  # a deviation of colour beyond the first
+_LIKENESS = 1.5
 _STEP, _MOST_STEP = 30.0, 3.0
 _COLOR_SOURCES = 5
+_PROBES = 6  # views that are asked whether something may stand before a label
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,12 +89,15 @@ def fill_unseen(target: View, depth: F32, todo: Bools, around: Surroundings) -> 
     filled = np.zeros(shape, np.float32)
     kind = np.zeros(shape, np.uint8)
     certainty = np.zeros(shape, np.float32)
-    holes = find_holes(todo, depth, _planes_of_known(target, depth, todo, around))
+    on_plane = _planes_of_known(target, depth, todo, around)
+    holes = find_holes(todo, depth, on_plane, target.image, target.color_known)
     if not holes:
         return Labelled(filled, kind, certainty)
     most = max(len(hole.labels) for hole in holes)
     pixels, candidates = _candidates(target, holes, around.planes, most)
     unary = _evidence(target, pixels, candidates, around)
+    unlike = unlike_own_surface(candidates, pixels, depth, target.image, target.color_known)
+    unary += _LIKENESS * np.clip(unlike / _GREYS_A_UNIT, -1, _MOST_COLOR)
     colors = np.where(target.color_known[..., None], target.image, 0).astype(np.float32)
     start = 0
     for hole in holes:
@@ -128,7 +135,7 @@ def _candidates(target: View, holes: list[Hole], planes: F64, most: int) -> tupl
     """Return all holes' pixels, one after another, and (most, N) depths of their labels."""
     rows = np.concatenate([hole.pixels.rows for hole in holes])
     columns = np.concatenate([hole.pixels.columns for hole in holes])
-    pixels = Pixels(target.depth.shape[:2], rows, columns)  # type: ignore[arg-type]  # (H, W)
+    pixels = Pixels(target.depth.shape[:2], rows, columns)
     out = np.full((most, len(pixels)), _FAR, np.float32)
     start = 0
     for hole in holes:
@@ -166,7 +173,7 @@ def _evidence(target: View, pixels: Pixels, candidates: F32, around: Surrounding
     if around.refuse_hidden:
         for place, depths in enumerate(ballot.candidates):
             spans = FreeSpans.before(target.camera, pixels, depths, around.tolerances.depth)
-            for view, depth in zip(around.others, around.depths, strict=True):
+            for view, depth in zip(around.others[:_PROBES], around.depths, strict=False):
                 spans.probe(depth, view.depth_hole, view.camera)
             cost[place] += _HIDING * spans.may_hide_something()
     return cost
@@ -187,7 +194,7 @@ def _color_cost(ballot: Ballot, around: Surroundings) -> F32:
             view.gain,
             color_of_unknown=True,
         )
-    return np.minimum(votes.color_error / _GREYS_A_UNIT, _MOST_COLOR).astype(np.float32)
+    return np.asarray(np.minimum(votes.color_error / _GREYS_A_UNIT, _MOST_COLOR), np.float32)
 
 
 def _prior(hole: Hole, depths: F32) -> F32:
@@ -195,6 +202,7 @@ def _prior(hole: Hole, depths: F32) -> F32:
     cost = _DISTANCE * np.minimum(hole.distance, _MOST_DISTANCE)
     cost = cost + (_SHARE * (1 - hole.shares))[:, None]
     cost[hole.labels == FREE] += _FREE
+    cost = cost + _UNLIKE * np.clip(hole.unlike - 1, 0, _MOST_UNLIKE)
     sky = (hole.labels == SKY_LABEL)[:, None]
     cost += np.where((depths >= _FAR) & ~sky, _IMPOSSIBLE, 0.0)
     low, high = hole.range

@@ -27,7 +27,7 @@ def sample_points(camera: Camera, depth: F32) -> F64:
 
 @kernel
 def _share_inside(points: F64, move: F64, flat: F64, height: int, width: int) -> float:
-    inside = 0
+    inside = 0.0
     for i in range(points.shape[0]):
         p = points[i]
         z = move[2, 0] * p[0] + move[2, 1] * p[1] + move[2, 2] * p[2] + move[2, 3]
@@ -37,8 +37,9 @@ def _share_inside(points: F64, move: F64, flat: F64, height: int, width: int) ->
         v = (move[1, 0] * p[0] + move[1, 1] * p[1] + move[1, 2] * p[2] + move[1, 3]) / z
         u, v = u * flat[0] + flat[2], v * flat[1] + flat[3]
         if 0.0 <= u < width and 0.0 <= v < height:
-            inside += 1
-    return inside / max(1, points.shape[0])
+            inside += 1.0
+    share: float = inside / max(1, points.shape[0])
+    return share
 
 
 def overlaps(cameras: Sequence[Camera], points: Sequence[F64]) -> F64:
@@ -78,6 +79,6 @@ def choose_sources(shares: F64, cameras: Sequence[Camera], most: int) -> list[li
         near = min(len(order), most - most // 2)
         rest = order[near:]
         spread = min(len(rest), most - near)
-        places = np.linspace(0, len(rest) - 1, spread).round().astype(np.int64) if spread else []
+        places: I64 = np.linspace(0, max(0, len(rest) - 1), spread).round().astype(np.int64)
         chosen.append([int(k) for k in order[:near]] + [int(k) for k in rest[places]])
     return chosen

@@ -9,10 +9,11 @@ import numpy as np
 
 from epipar_inpaint.fusion.alignment import Tolerances
 from epipar_inpaint.fusion.freespace import FreeSpans
+from epipar_inpaint.fusion.likeness import unlike_own_surface
 from epipar_inpaint.fusion.pixels import Pixels
 from epipar_inpaint.fusion.splat import merge_layers, splat
 from epipar_inpaint.fusion.views import View
-from epipar_inpaint.fusion.vote import Ballot, Votes, add_vote
+from epipar_inpaint.fusion.vote import Ballot, Votes, add_vote, window_color_error
 from epipar_scene.arrays import F32, U8, Bools
 
 UNSEEN, SEEN, AMBIGUOUS = 0, 1, 2
@@ -21,6 +22,10 @@ UNSEEN, SEEN, AMBIGUOUS = 0, 1, 2
 _CANDIDATES = 4
 _PER_VIOLATION = 3.0  # supporting views that one violation outweighs
 _PER_GREY = 0.05  # supporting views that a grey level of colour error outweighs
+_WINDOW_COLOR = 0.6  # of the tolerance of colour, for a window's mean
+_MOST_UNLIKE = 12.0  # grey levels; see likeness
+_SOLID = 2  # supporting views, violations off, from which a surface hides what is behind
+_BEHIND = 100.0
 _NEARER = 0.05  # a preference for the nearer of equals, over the range of depth
 
 
@@ -89,7 +94,8 @@ def reproject(
     votes = Votes.none(len(candidates), count)
     for view, depth in zip(others.views, others.depths, strict=True):
         add_vote(ballot, votes, depth, view.camera, view.image, view.color_known, view.gain)
-    score = _score(ballot, votes, tolerances)
+    unlike = unlike_own_surface(candidates, pixels, target.depth, target.image, target.color_known)
+    score = _score(ballot, votes, unlike, tolerances)
 
     def may_hide(some: Bools, depth: F32) -> Bools:
         spans = FreeSpans.before(target.camera, pixels.only(some), depth, tolerances.depth)
@@ -113,16 +119,24 @@ def _candidates(target: View, pixels: Pixels, others: Witnesses, tolerances: Tol
     return np.concatenate([merged, np.where(measured > 0, measured, np.float32(np.inf))[None]])
 
 
-def _score(ballot: Ballot, votes: Votes, tolerances: Tolerances) -> F32:
+def _score(ballot: Ballot, votes: Votes, unlike: F32, tolerances: Tolerances) -> F32:
     """Return (C, N) scores, minus infinity for what cannot be."""
     support, violations = votes.support.astype(np.float32), votes.violations.astype(np.float32)
     finite = np.isfinite(ballot.candidates)
     depth = np.where(finite, ballot.candidates, 0)
     scale = float(np.median(depth[finite])) if finite.any() else 1.0
     score = support - _PER_VIOLATION * violations - _NEARER * depth / scale
-    score = score - _PER_GREY * votes.color_error
+    window = window_color_error(ballot, votes) if ballot.asks_color.any() else votes.color_error
+    score = score - _PER_GREY * window
     possible = finite & (support >= 1) & (3 * violations <= support)
     possible &= votes.color_error <= tolerances.color
+    possible &= window <= _WINDOW_COLOR * tolerances.color
+    possible &= unlike <= _MOST_UNLIKE
+    # What several views measure and none looks through hides whatever lies behind it, however many
+    # views support that.
+    solid = possible & (support - _PER_VIOLATION * violations >= _SOLID)
+    nearest = np.where(solid, depth, np.inf).min(axis=0)
+    score = score - _BEHIND * (depth > nearest * (1 + tolerances.depth))
     return np.where(possible, score, -np.inf).astype(np.float32)
 
 

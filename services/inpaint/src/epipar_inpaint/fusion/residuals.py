@@ -166,4 +166,4 @@ def _color_errors(store: Store, view: View, others: list[int]) -> F64:
         other = store.view(k)
         known = other.color_known
         add_vote(ballot, votes, other.depth, other.camera, other.image, known, other.gain)
-    return votes.color_error[0, votes.support[0] > 0].astype(np.float64)
+    return np.asarray(votes.color_error[0, votes.support[0] > 0], np.float64)

@@ -135,6 +135,61 @@ def _vote(
                     second[c, i] = error
 
 
+@kernel
+def _window_mean(
+    error: F32,
+    asked: Bools,
+    candidates: F32,
+    rows: I64,
+    columns: I64,
+    index: I64,
+    reach: int,
+    tolerance: float,
+    out: F32,
+) -> None:
+    height, width = index.shape
+    for i in range(rows.shape[0]):
+        for c in range(candidates.shape[0]):
+            z = candidates[c, i]
+            if not asked[c, i]:
+                continue
+            total, count = 0.0, 0
+            for y in range(max(0, rows[i] - reach), min(height, rows[i] + reach + 1)):
+                for x in range(max(0, columns[i] - reach), min(width, columns[i] + reach + 1)):
+                    near = index[y, x]
+                    if near < 0:
+                        continue
+                    for d in range(candidates.shape[0]):
+                        if asked[d, near] and abs(candidates[d, near] - z) < tolerance * z:
+                            total += error[d, near]
+                            count += 1
+                            break
+            out[c, i] = np.float32(total / max(1, count))
+
+
+def window_color_error(ballot: Ballot, votes: Votes, reach_px: int = 2) -> F32:
+    """Return (C, N) colour error averaged over the neighbours on the same surface.
+
+    A single pixel's colours agree by chance with many a wrong surface, a window's seldom do.
+    """
+    error = votes.color_error
+    asked = votes.first < NO_COLOR
+    out = error.copy()
+    pixels = ballot.pixels
+    _window_mean(
+        error,
+        asked,
+        ballot.candidates,
+        pixels.rows,
+        pixels.columns,
+        pixels.index(),
+        reach_px,
+        2.0 * ballot.tolerance,
+        out,
+    )
+    return out
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Ballot:
     """What the views vote on.

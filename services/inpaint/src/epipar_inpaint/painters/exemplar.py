@@ -69,9 +69,10 @@ def _fill(image: U8, hole: Bools, forbidden: Bools, seed: int) -> U8:
         return image  # nothing to copy from
     thin = cv2.erode(hole.astype(np.uint8), np.ones((_SMALL_HOLE_PX, _SMALL_HOLE_PX), np.uint8))
     if not thin.any() or not _has_patch(known):
-        return TeleaPainter().paint(
+        closed = TeleaPainter().paint(
             image[None], hole[None], forbidden[None], init=None, strength=1.0, seed=seed
-        )[0]
+        )
+        return np.asarray(closed[0], np.uint8)
     from patchmatch import patch_match
 
     ready = np.ascontiguousarray(_nearest_filled(image, known))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.inpaint.cases import Case
+from benchmarks.completion.cases import Case
 from epipar_scene.arrays import F32, U8
 from epipar_scene.geometry import inside_image, pixel_centers, project, sample_nearest, unproject
 

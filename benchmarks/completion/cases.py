@@ -84,16 +84,16 @@ def rendered(kind: SceneKind) -> tuple[Room, list[View]]:
     return room, render_views(room, cameras(VIEWS, SIZE))
 
 
-Disturb = Callable[[int, View], tuple[View, F32]]
+Disturb = Callable[[int, View], tuple[View, float]]
 """Returns a view as a reconstruction would have it, and a factor for its depth."""
 
 
-def undisturbed(number: int, view: View) -> tuple[View, F32]:
+def undisturbed(number: int, view: View) -> tuple[View, float]:
     """Leave the view as it is."""
-    return view, np.float32(1)
+    return view, 1.0
 
 
-def noisy_pose(number: int, view: View) -> tuple[View, F32]:
+def noisy_pose(number: int, view: View) -> tuple[View, float]:
     """Move the camera by about 1 cm and turn it by about 0.2 degrees."""
     random = np.random.default_rng(100 + number)
     pose = view.frame.cam_to_world.copy()
@@ -102,27 +102,27 @@ def noisy_pose(number: int, view: View) -> tuple[View, F32]:
     pose[:3, :3] = turn @ pose[:3, :3]
     way = random.standard_normal(3)
     pose[:3, 3] += 0.01 * way / np.linalg.norm(way)
-    return replace(view, frame=_moved(view.frame, pose)), np.float32(1)
+    return replace(view, frame=_moved(view.frame, pose)), 1.0
 
 
-def scaled(number: int, view: View) -> tuple[View, F32]:
+def scaled(number: int, view: View) -> tuple[View, float]:
     """Scale depth by a factor of its own, 3 % either way."""
-    return view, np.float32(1 + 0.03 * np.random.default_rng(200 + number).uniform(-1, 1))
+    return view, 1 + 0.03 * np.random.default_rng(200 + number).uniform(-1, 1)
 
 
-def exposed(number: int, view: View) -> tuple[View, F32]:
+def exposed(number: int, view: View) -> tuple[View, float]:
     """Make the picture brighter or darker by up to 15 %."""
     gain = 1 + 0.15 * np.random.default_rng(300 + number).uniform(-1, 1)
     seen, behind = (
         replace(p, image=np.clip(np.rint(p.image * gain), 0, 255).astype(np.uint8))
         for p in (view.seen, view.behind)
     )
-    return replace(view, seen=seen, behind=behind), np.float32(1)
+    return replace(view, seen=seen, behind=behind), 1.0
 
 
-def noisy_depth(number: int, view: View) -> tuple[View, F32]:
+def noisy_depth(number: int, view: View) -> tuple[View, float]:
     """Leave the view; depth noise is added by make_case."""
-    return view, np.float32(-1)
+    return view, -1.0
 
 
 DISTURBANCES: dict[str, Disturb] = {
@@ -211,10 +211,9 @@ def _depth(number: int, view: View, kind: SceneKind, room: Room) -> Holes:
     depth = view.seen.depth
     inverse = np.where(depth > 0, 1 / np.maximum(depth, 1e-3), 0)
     # Not the slope but its change: a floor that is seen at a flat angle has no edges.
-    bend = sum(
-        np.abs(np.roll(inverse, 2, axis) + np.roll(inverse, -2, axis) - 2 * inverse)
-        for axis in (0, 1)
-    )
+    wide = np.pad(inverse, 2, mode="reflect", reflect_type="odd")
+    bend = np.abs(wide[2:-2, 4:] + wide[2:-2, :-4] - 2 * inverse)
+    bend = bend + np.abs(wide[4:, 2:-2] + wide[:-4, 2:-2] - 2 * inverse)
     step = (bend > 0.06 * np.maximum(inverse, 0.02)).astype(np.uint8)
     edges: Bools = cv2.dilate(step, np.ones((3, 3), np.uint8)) > 0
     hole = (edges | _surface(number, view, kind, room).depth) & (depth > 0)

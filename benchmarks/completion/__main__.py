@@ -1,6 +1,6 @@
 """Measure the engine "fusion" beside per-frame inpainting on rendered rooms.
 
-``python -m benchmarks.inpaint [--write] [--only WORD]``: prints a table; --write keeps it in
+``python -m benchmarks.completion [--write] [--only WORD]``: prints a table; --write keeps it in
 results.md and the pictures in pictures/. One worker; CPU-seconds.
 """
 
@@ -15,9 +15,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchmarks.inpaint.cases import DISTURBANCES, SCENES, Case, SceneKind, make_case, rendered
-from benchmarks.inpaint.peers import PEERS
-from benchmarks.inpaint.score import Score, score
+from benchmarks.completion.cases import DISTURBANCES, SCENES, Case, SceneKind, make_case, rendered
+from benchmarks.completion.peers import PEERS
+from benchmarks.completion.score import Score, score
 from epipar_inpaint.engine import CompletionRequest
 from epipar_inpaint.fusion.engine import FusionEngine
 from epipar_scene.arrays import F32, U8
