@@ -40,7 +40,7 @@ class NerfillerEngine:
             "makes them one scene.",
             licence="Apache-2.0",
             needs_gpu=True,
-            painters=("diffusion",),
+            painters=(),  # it paints by its own model
         )
 
     def complete(

@@ -104,7 +104,7 @@ class UpstreamEngine:
             description="NeRFiller as published, in an environment that the operator provides.",
             licence="Apache-2.0",
             needs_gpu=True,
-            painters=("diffusion",),
+            painters=(),  # it paints by its own model
         )
 
     def complete(

@@ -29,7 +29,10 @@ class NerfillerTrainerConfig(TrainerConfig):
 
 
 class NerfillerTrainer(Trainer):
-    """Trainer whose max_num_iterations counts from the beginning, also after a resume."""
+    """Trainer that runs the iterations of pipeline.nerfiller, whatever max_num_iterations says.
+
+    They count from the beginning, also after a resume.
+    """
 
     config: NerfillerTrainerConfig
     pipeline: NerfillerPipeline
@@ -77,7 +80,8 @@ class NerfillerTrainer(Trainer):
         if checkpoint is not None:
             self._restore(checkpoint)
         self._start_step = self.next_step
-        self.config.max_num_iterations = max(0, self.config.max_num_iterations - self.next_step)
+        iterations = self.config.pipeline.nerfiller.iterations
+        self.config.max_num_iterations = max(0, iterations - self.next_step)
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         state = checkpoint.state
