@@ -18,10 +18,7 @@ from PIL import Image
 from epipar_scene.arrays import F64, U8, Bools
 from epipar_scene.folder import SceneFolder
 from epipar_scene.geometry import backproject
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "services" / "inpaint" / "tests"))
-
-from rooms import RenderedRoom, View, make_room
+from services.inpaint.tests.rooms import RenderedRoom, View, make_room
 
 TINY = {
     "model_id": "solid:ff00ff",

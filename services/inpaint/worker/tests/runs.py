@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import torch
 from scenes import HoleyRoom
 
 from epipar_nerfiller.control import Control
@@ -101,3 +102,18 @@ def write_job(path: Path, room: HoleyRoom, folder: Path, **values: Any) -> Path:
     }
     path.write_text(json.dumps(job))
     return path
+
+
+class OutOfMemoryAt(Control):
+    """Has the device run out of memory at some ticks."""
+
+    def __init__(self, *ticks: int) -> None:
+        super().__init__()
+        self._ticks = ticks
+        self._count = 0
+
+    def tick(self) -> None:
+        self._count += 1
+        if self._count in self._ticks:
+            raise torch.OutOfMemoryError("the test says so")
+        super().tick()

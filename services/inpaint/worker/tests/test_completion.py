@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from runs import StopAfter, run, tiny_job
+from runs import OutOfMemoryAt, StopAfter, run, tiny_job
 from scenes import PATCH_CENTER, PATCH_RADIUS, make_holey_room, write_masks
 
 from epipar_nerfiller.checkpoints import FILE_NAME
@@ -15,6 +15,7 @@ from epipar_nerfiller.failures import (
     BadCheckpointError,
     BadInputError,
     MissingWeightsError,
+    OutOfMemoryError,
     StoppedError,
 )
 from epipar_nerfiller.testing import make_tiny_pipeline
@@ -159,6 +160,20 @@ def test_a_damaged_or_foreign_checkpoint_is_refused(room, tmp_path):
         path.write_bytes(damaged)
         with pytest.raises(BadCheckpointError, match="damaged"):
             run(job)
+
+
+def test_out_of_memory_goes_on_once_with_smaller_batches(room, tmp_path):
+    job = tiny_job(room, tmp_path)
+    events = run(job, OutOfMemoryAt(7))
+    assert "smaller batches" in next(e["message"] for e in events if e["event"] == "warning")
+    first, second = (e["resumed_step"] for e in events if e["event"] == "started")
+    assert first == 0 < second
+    assert (job.output / "scene.json").exists()
+
+
+def test_out_of_memory_twice_is_the_end(room, tmp_path):
+    with pytest.raises(OutOfMemoryError, match="one picture at a time"):
+        run(tiny_job(room, tmp_path), OutOfMemoryAt(6, 11))
 
 
 def test_masks_of_the_wrong_polarity_are_refused(room, tmp_path):

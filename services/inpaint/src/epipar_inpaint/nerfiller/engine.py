@@ -82,6 +82,7 @@ class NerfillerEngine:
                 exit_code=exit_code,
             )
         shutil.rmtree(work)
+        shutil.rmtree(request.output / "previews", ignore_errors=True)
         return reader.result
 
     def _write_job(self, request: CompletionRequest, work: Path) -> Path:

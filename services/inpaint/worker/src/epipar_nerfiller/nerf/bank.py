@@ -24,7 +24,7 @@ _NEAR_QUANTILE = 0.01
 
 @dataclass(slots=True, eq=False)
 class ViewBank:
-    """16 bytes a pixel, on the CPU; P pixels of N views, view after view, row after row.
+    """17 bytes a pixel, on the CPU; P pixels of N views, view after view, row after row.
 
     Attributes:
         names: of the frames.

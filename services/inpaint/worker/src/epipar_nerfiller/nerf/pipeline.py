@@ -78,7 +78,7 @@ class NerfillerPipeline(VanillaPipeline):
         self.hooks = Hooks()
         self._inpainter: Inpainter | None = None
         self._lpips: Any = None
-        if test_mode == "inference":
+        if test_mode != "val":  # ns-render and the like: the field alone
             return
         self.datamanager.open_bank(settings, config.seed)
         self.model.use_near_planes(self.datamanager.bank)

@@ -66,14 +66,16 @@ class NerfillerTrainer(Trainer):
             "proposals": [sampler._steps_since_update, sampler._step],  # noqa: SLF001
         }
         checkpoint = Checkpoint(self.next_step, state)
-        write_checkpoint(self.checkpoint_dir, self.config.identity, checkpoint)
+        write_checkpoint(self.base_dir, self.config.identity, checkpoint)
+        if not self.config.resume:
+            super().save_checkpoint(step)  # for ns-render, ns-viewer, ns-export
         if self.on_checkpoint is not None:
             self.on_checkpoint(self.next_step)
 
     def _load_checkpoint(self) -> None:
         folder: Path | None = self.config.load_dir
         if folder is None and self.config.resume:
-            folder = self.checkpoint_dir
+            folder = self.base_dir
         checkpoint = read_checkpoint(folder, self.config.identity) if folder else None
         if folder is not None and self.config.load_dir is not None and checkpoint is None:
             raise BadCheckpointError(f"there is no checkpoint in {folder}")
