@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,6 +49,8 @@ class Runner:
         self._events = events
         self._control = control
         self._device = _device(device)
+        if self._device == "cpu" and "OMP_NUM_THREADS" not in os.environ:
+            torch.set_num_threads(1)  # on busy cores threads wait for each other, many times over
         self._seconds: dict[str, float] = {}
 
     def run(self) -> None:
