@@ -36,7 +36,7 @@ $(NODE_STAMP): $(VIEWER)/package.json $(VIEWER)/package-lock.json $(VIEWER)/.npm
 
 viewer: $(WEB)/index.html  ## build the viewer into the gateway, and <epipar-viewer> as a library
 
-$(WEB)/index.html: $(NODE_STAMP) $(VIEWER)/vite.config.ts $(VIEWER)/index.html $(shell find $(VIEWER)/src -type f 2>/dev/null)
+$(WEB)/index.html: $(NODE_STAMP) $(VIEWER)/vite.config.ts $(VIEWER)/index.html $(shell find $(VIEWER)/src $(VIEWER)/tools $(VIEWER)/*.ts -type f 2>/dev/null)
 	$(NPM) run --silent build
 
 gen: $(STAMP) $(NODE_STAMP)  ## regenerate the stubs from protos/

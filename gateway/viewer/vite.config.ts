@@ -4,14 +4,21 @@
  */
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
+import { binaryProtobuf } from './protobuf_plugin';
 import { ownThree, slimThree } from './three_plugins';
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
 export default defineConfig(({ mode }) => ({
   base: './',
-  plugins: mode === 'pages' ? [] : [ownThree(), slimThree()],
+  plugins: mode === 'pages' ? [] : [ownThree(), slimThree(), binaryProtobuf()],
   worker: { format: 'es' as const },
+  resolve: {
+    alias: {
+      'js-base64': here('src/app/upload/shims/js_base64.ts'),
+      'url-parse': here('src/app/upload/shims/url_parse.ts'),
+    },
+  },
   build:
     mode === 'pages'
       ? {

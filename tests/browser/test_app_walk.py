@@ -200,3 +200,41 @@ def test_a_finished_reconstruction_appears_by_itself(
     gateway.pull(f"release?job={RUNNING}&count=1000")
     page.locator("epipar-viewer").wait_for()
     expect(page.get_by_role("link", name="Full, GLB")).to_be_visible()
+
+
+def test_missing_regions_are_filled_and_compared_with_before(
+    gateway: ScriptedGateway, new_page: NewPage, pictures: Path
+) -> None:
+    page = new_page(reduced_motion="reduce")
+    page.goto(f"{gateway.url}/#/scenes/office")
+    page.get_by_role("button", name="Fill missing regions").click()
+    page.get_by_text("Find what is missing").wait_for()
+    gateway.pull("release?job=jobs/fill34567abc&count=1000")
+    slider = page.get_by_role("slider", name="Before and after")
+    slider.wait_for()
+    expect(page.locator("epipar-viewer")).to_have_count(2)
+    after = page.locator("epipar-viewer.after")
+    before = page.locator("epipar-viewer.before")
+    for viewer in (after, before):
+        viewer.evaluate("it => it.whenSettled()")
+    place = "it => it.viewState.position.map(value => value.toFixed(3)).join(' ')"
+    began = after.evaluate(place)
+    after.locator("canvas").focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowLeft")
+    page.wait_for_function(
+        "began => document.querySelector('.after').viewState.position"
+        ".map(value => value.toFixed(3)).join(' ') !== began",
+        arg=began,
+    )
+    expect(before).to_have_js_property("isConnected", value=True)
+    page.wait_for_function(
+        "() => JSON.stringify(document.querySelector('.after').viewState)"
+        " === JSON.stringify(document.querySelector('.before').viewState)"
+    )
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    expect(slider).to_have_value("51")
+    page.screenshot(path=pictures / "before-after.png")
+    page.get_by_label("Compare with before").uncheck()
+    expect(page.locator("epipar-viewer")).to_have_count(1)

@@ -12,6 +12,7 @@ import {
 } from '../core/math';
 import { type SceneCamera, parseCameras } from '../core/cameras';
 import { isAbort, ViewerError, viewerErrorFrom } from '../core/errors';
+import { drawnSpacing } from '../core/drawn_spacing';
 import { FrustaShape } from '../core/frusta';
 import { frustumFromMatrix } from '../core/frustum';
 import { initialPose, type Pose, poseFromCamera } from '../core/initial_view';
@@ -385,6 +386,8 @@ export class Stage {
     });
     this.counts.nodesDrawn = drawn.length;
     this.counts.pointsDrawn = points;
+    const own = ({ content }: OctreeNode<GpuTile>): number => content?.spacing ?? Infinity;
+    for (const node of drawn) node.content!.drawnSpacing = drawnSpacing(node, own);
     return drawn
       .map((node) => ({ tile: node.content!, distance: distanceToBox(node.box, eye) }))
       .sort((a, b) => a.distance - b.distance)

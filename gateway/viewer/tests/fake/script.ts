@@ -11,8 +11,10 @@ import {
   type WatchJobResponse,
 } from '../../src/gen/epipar/scene/v1/job_service_pb';
 import {
+  CompletionSchema,
   Scene_State,
   SceneSchema,
+  type Completion,
   type Scene,
 } from '../../src/gen/epipar/scene/v1/scene_service_pb';
 
@@ -257,4 +259,19 @@ export function fullStory(now: number, tiles: boolean): { scenes: Scene[]; jobs:
     ],
     jobs: [waiting, running, failed, done],
   };
+}
+
+/** What a filling leaves beside a scene: the same files again. */
+export function filled(scene: Scene): Completion {
+  const [own] = scene.exports;
+  const root = `${scene.name}/completions/default/exports/default`;
+  const artifacts = (own?.artifacts ?? []).map((file) =>
+    artifact(`${root}/${file.name}`, file.mediaType, Number(file.sizeBytes)),
+  );
+  return create(CompletionSchema, {
+    name: 'default',
+    engine: 'fusion',
+    exports: [{ name: 'default', artifacts }],
+    createTime: timestampFromMs(Date.now()),
+  });
 }

@@ -2,13 +2,14 @@
 import { create } from '@bufbuild/protobuf';
 import { timestampFromMs } from '@bufbuild/protobuf/wkt';
 import {
+  Job_Kind,
   Job_State,
   JobSchema,
   WatchJobResponseSchema,
 } from '../../src/gen/epipar/scene/v1/job_service_pb';
 import type { Scene } from '../../src/gen/epipar/scene/v1/scene_service_pb';
 import { Scene_State } from '../../src/gen/epipar/scene/v1/scene_service_pb';
-import { fullStory, jobNow, readyScene, type ScriptedJob } from './script';
+import { filled, fullStory, jobNow, readyScene, type ScriptedJob } from './script';
 
 export interface Upload {
   readonly title: string;
@@ -56,6 +57,9 @@ export class World {
         60,
         this.tiles,
       );
+    }
+    if (scene && now.state === Job_State.SUCCEEDED && now.kind === Job_Kind.COMPLETION) {
+      scene.completions = [filled(scene)];
     }
     this.#notify();
   }
