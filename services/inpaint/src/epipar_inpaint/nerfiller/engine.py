@@ -41,6 +41,7 @@ class NerfillerEngine:
             licence="Apache-2.0",
             needs_gpu=True,
             painters=(),  # it paints by its own model
+            cancel_grace_s=4.5,  # a checkpoint
         )
 
     def complete(
