@@ -17,6 +17,7 @@ import { FrustaShape } from '../core/frusta';
 import { frustumFromMatrix } from '../core/frustum';
 import { initialPose, type Pose, poseFromCamera } from '../core/initial_view';
 import { LIMITS } from '../core/limits';
+import { MotionQuality } from '../core/motion_quality';
 import type { OctreeNode } from '../core/octree';
 import type { View } from '../core/select';
 import type { ViewerStats } from '../core/stats';
@@ -54,6 +55,10 @@ const TARGET_ERROR = 1.4;
 /** Length of a camera's frustum in radii of the bulk. */
 const FRUSTUM_SIZE = 0.03;
 const FIELD_OF_VIEW = 55;
+/** Points that are drawn in motion on the slowest machine. */
+const LEAST_MOVING_POINTS = 100_000;
+/** A camera that has not moved for so long rests. */
+const REST_MS = 200;
 const PROGRESS_MS = 100;
 /** Tiles that come within this time are shown together. */
 const TOGETHER_MS = 120;
@@ -69,6 +74,9 @@ export class Stage {
   private backend: Backend | undefined;
   private note = '';
   private isDisposed = false;
+  private readonly quality = new MotionQuality();
+  private coarseness = 1;
+  private resting: ReturnType<typeof setTimeout> | undefined;
   private tellStarted: (backend: Backend) => void = () => undefined;
   /** Resolves when there is something to upload to; never if there is no GPU. */
   private readonly started = new Promise<Backend>((resolve) => { this.tellStarted = resolve; }); // prettier-ignore
@@ -88,7 +96,9 @@ export class Stage {
   private hasView = false;
   /** Whether a page has set the pose, which opening a scene then leaves alone. */
   private hasOwnPose = false;
+  /** The poses that were reported and drawn last. */
   private lastPose = '';
+  private drawnPose = '';
   private lastBulk: Box | undefined;
   private settledWaiters: ((stats: ViewerStats) => void)[] = [];
   private counts = { pointsDrawn: 0, nodesDrawn: 0, frameMs: 0, firstPixelsMs: 0, frames: 0 };
@@ -251,6 +261,7 @@ export class Stage {
     this.isDisposed = true;
     this.close();
     clearTimeout(this.soon);
+    clearTimeout(this.resting);
     cancelAnimationFrame(this.frameRequest);
     this.controls.dispose();
     this.pool.dispose();
@@ -354,7 +365,7 @@ export class Stage {
     if (backend === undefined) return;
     const begin = performance.now();
     const needsMore = this.controls.update(now);
-    this.reportView();
+    this.adaptToMotion(begin, this.reportView());
     const tiles = this.choose();
     backend.render({
       camera: this.camera,
@@ -381,8 +392,8 @@ export class Stage {
     const eye = this.camera.position.toArray() as unknown as Vec3;
     // Until something is known of the scene, there is no view: the first content alone is wanted.
     const { drawn, points } = this.stream.update(this.hasView ? this.view(eye) : EVERYWHERE, {
-      pointBudget: this.hasView ? this.options.pointBudget : 1,
-      targetError: TARGET_ERROR,
+      pointBudget: this.hasView ? this.budget() : 1,
+      targetError: TARGET_ERROR * this.coarseness,
     });
     this.counts.nodesDrawn = drawn.length;
     this.counts.pointsDrawn = points;
@@ -392,6 +403,12 @@ export class Stage {
       .map((node) => ({ tile: node.content!, distance: distanceToBox(node.box, eye) }))
       .sort((a, b) => a.distance - b.distance)
       .map(({ tile }) => tile);
+  }
+
+  /** Fewer points in motion, as many times as the picture is coarser, but no fewer than make one. */
+  private budget(): number {
+    const { pointBudget } = this.options;
+    return Math.max(pointBudget / this.coarseness ** 2, Math.min(pointBudget, LEAST_MOVING_POINTS));
   }
 
   private view(eye: Vec3): View {
@@ -426,12 +443,23 @@ export class Stage {
     camera.updateMatrixWorld();
   }
 
-  private reportView(): void {
+  /** Draw coarser in motion if frames are slow, and everything once the camera rests. */
+  private adaptToMotion(now: number, isMoving: boolean): void {
+    this.coarseness = this.quality.begin(now, isMoving);
+    clearTimeout(this.resting);
+    if (this.coarseness > 1) this.resting = setTimeout(() => { this.invalidate(); }, REST_MS); // prettier-ignore
+  }
+
+  /** Report the camera's place if it has changed; return whether it has. */
+  private reportView(): boolean {
     const { pose } = this;
     const key = poseKey(pose);
-    if (!this.hasView || key === this.lastPose) return;
+    const isMoving = this.hasView && key !== this.drawnPose;
+    this.drawnPose = key;
+    if (!this.hasView || key === this.lastPose) return isMoving;
     this.lastPose = key;
     this.events.onView(pose);
+    return isMoving;
   }
 
   private report(hasPoints: boolean): void {
@@ -440,7 +468,8 @@ export class Stage {
       this.counts.firstPixelsMs = now - this.openedAt;
       this.events.onFirstPixels(this.stats);
     }
-    const isSettled = this.stream?.isSettled ?? this.single !== undefined;
+    const isSettled =
+      this.coarseness === 1 && (this.stream?.isSettled ?? this.single !== undefined);
     if (!isSettled) {
       this.hasSettled = false;
       if (now - this.lastProgress < PROGRESS_MS) return;
