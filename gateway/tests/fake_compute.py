@@ -44,7 +44,6 @@ class FakeCompute:
         self.running: Counter[str] = Counter()
         self.peak: Counter[str] = Counter()
         self.cancelled = asyncio.Event()
-        self.idle = asyncio.Event()
         self.address = "127.0.0.1:0"
         self._server: grpc.aio.Server | None = None
 
@@ -104,24 +103,19 @@ class FakeCompute:
             yield
         finally:
             self.running[method] -= 1
-            if not self.running.total():
-                self.idle.set()
 
 
-class _Lists:
-    """Answers ListEngines, which the gateway does not need."""
-
-    async def ListEngines(self, request: Any, context: Any) -> Any:  # noqa: N802 - the contract's name
-        raise NotImplementedError
-
-
-class _Depth(_Lists, depth_grpc.DepthServiceServicer):
+class _Depth(depth_grpc.DepthServiceServicer):
     def __init__(self, fake: FakeCompute) -> None:
         self._fake = fake
 
     async def Predict(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802 - the contract's name
         async for response in self._fake.serve("Predict", request, context):
             yield response
+
+    async def ListEngines(self, request: Any, context: Any) -> Any:  # noqa: N802 - the contract's name
+        engines = [depth_pb.Engine(name="mvs", available=True)]
+        return depth_pb.ListEnginesResponse(engines=engines)
 
 
 class _Export(export_grpc.ExportServiceServicer):
@@ -133,7 +127,7 @@ class _Export(export_grpc.ExportServiceServicer):
             yield response
 
 
-class _Inpaint(_Lists, inpaint_grpc.InpaintServiceServicer):
+class _Inpaint(inpaint_grpc.InpaintServiceServicer):
     def __init__(self, fake: FakeCompute) -> None:
         self._fake = fake
 
@@ -144,6 +138,11 @@ class _Inpaint(_Lists, inpaint_grpc.InpaintServiceServicer):
     async def Complete(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802 - the contract's name
         async for response in self._fake.serve("Complete", request, context):
             yield response
+
+    async def ListEngines(self, request: Any, context: Any) -> Any:  # noqa: N802 - the contract's name
+        away = inpaint_pb.Engine(name="nerfiller", unavailable_reason="no GPU was found")
+        fusion = inpaint_pb.Engine(name="fusion", available=True)
+        return inpaint_pb.ListEnginesResponse(engines=[fusion, away])
 
 
 def working(steps: int = 2, gate: asyncio.Event | None = None) -> Act:

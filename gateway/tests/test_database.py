@@ -15,7 +15,8 @@ from epipar_gateway.database import Database, checked_database_url, dbos_url
 from epipar_kit.settings import SettingsError
 
 from .fake_compute import FakeCompute, failing, working
-from .suite import all_of, running_suite
+from .suite import all_of, put_upload, running_suite
+from .test_recovery import Gateway, assert_whole, hang, is_progress
 from .test_retries import GONE
 
 
@@ -118,3 +119,20 @@ async def test_the_same_code_runs_on_postgresql(
         listed = await suite.jobs.ListJobs(pb.ListJobsRequest(page_size=1))
         assert [listed.jobs[0].name, bool(listed.next_page_token)] == [job.name, True]
         await suite.gateway._retention.once()
+
+
+async def test_a_killed_gateway_goes_on_on_postgresql(
+    postgres_url: str, store: Path, fake: FakeCompute
+) -> None:
+    fake.script["Predict"].append(hang)
+    addresses = {f"{name}_address": fake.address for name in ("depth", "export", "inpaint")}
+    gateway = Gateway(store, **addresses, database_url=postgres_url)
+    async with gateway.running():
+        job = await gateway.begin(upload=put_upload(store))
+        seen: list[pb.WatchJobResponse] = []
+        await gateway.watch(job, seen, is_progress)
+        await gateway.kill()
+        await gateway.start()
+        await gateway.watch(job, seen)
+    assert_whole(seen)
+    assert [len(step.attempts) for step in seen[-1].job.steps] == [2, 1]

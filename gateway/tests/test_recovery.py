@@ -219,7 +219,14 @@ async def test_a_database_that_fails_for_a_while_costs_an_attempt_and_not_the_jo
 ) -> None:
     monkeypatch.setattr("epipar_gateway.runner.DATABASE_PAUSE_S", 0.01)
     gate = asyncio.Event()
-    fake.script["Predict"].append(working(gate=gate))
+
+    async def report_and_hang(fake: FakeCompute, request: Any) -> AsyncIterator[Any]:
+        yield reporting(request, 1, 2)
+        await gate.wait()
+        yield reporting(request, 2, 2)
+        await asyncio.Event().wait()
+
+    fake.script["Predict"].append(report_and_hang)
     engine = sa.create_engine(f"sqlite:///{store.parent}/gateway.sqlite")
     async with running_suite(store, fake) as suite:
         job = await suite.start()
@@ -227,7 +234,7 @@ async def test_a_database_that_fails_for_a_while_costs_an_attempt_and_not_the_jo
         with engine.begin() as connection:
             connection.execute(sa.text("ALTER TABLE job_events RENAME TO taken_away"))
         gate.set()
-        await asyncio.wait_for(fake.idle.wait(), 30)
+        await asyncio.wait_for(fake.cancelled.wait(), 30)  # its progress could not be stored
         with engine.begin() as connection:
             connection.execute(sa.text("ALTER TABLE taken_away RENAME TO job_events"))
         events = await suite.events(job)
@@ -257,7 +264,7 @@ async def test_the_real_services_and_the_gateway_die_in_the_middle_and_a_scene_c
             await gateway.kill()
             await gateway.start()
             await gateway.watch(job, seen)
-            await asyncio.to_thread(again.stop)
+            await asyncio.to_thread(again.__exit__, None, None, None)
     assert_whole(seen)
     assert len(seen[-1].job.steps[0].attempts) >= 3
     assert (store / job.scene / "exports/default/tileset.json.zst").is_file()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from epipar.common.v1 import error_reason_pb2 as reasons
 from epipar.scene.v1 import job_service_pb2 as pb
-from epipar_gateway.retry import Patience, RetryPolicy, is_worth_another_try
+from epipar_gateway.retry import Patience, RetryPolicy
 from epipar_kit.errors import (
     CorruptArtifactError,
     EngineUnavailableError,
@@ -63,6 +63,7 @@ async def test_a_service_that_is_not_there_is_waited_for(suite: Suite) -> None:
     assert ended.state == pb.Job.STATE_SUCCEEDED
     failure = ended.steps[0].attempts[0].failure
     assert failure.reason == reasons.ERROR_REASON_ENGINE_UNAVAILABLE
+    assert failure.message == "the depth service does not answer"
 
 
 async def test_a_service_that_dies_in_the_middle_is_asked_again(suite: Suite) -> None:
@@ -77,7 +78,11 @@ async def test_a_service_that_dies_in_the_middle_is_asked_again(suite: Suite) ->
     await suite.fake.start()
     events = await suite.events(job)
     assert events[-1].job.state == pb.Job.STATE_SUCCEEDED
-    assert len(events[-1].job.steps[0].attempts) >= 2
+    attempts = events[-1].job.steps[0].attempts
+    assert len(attempts) >= 2
+    assert attempts[0].failure.message == (
+        "the depth service stopped answering in the middle of the call"
+    )
     assert [event.sequence for event in events] == list(range(1, len(events) + 1))
 
 
@@ -165,8 +170,3 @@ def test_patience_ends_by_the_clock_too() -> None:
     assert patience.pause_before_next_attempt_s(GONE, 1000.0) is not None
     assert patience.pause_before_next_attempt_s(GONE, 1099.0) is not None
     assert patience.pause_before_next_attempt_s(GONE, 1100.0) is None
-
-
-def test_a_refused_connection_is_worth_another_try() -> None:
-    refused = EngineUnavailableError("UNSPECIFIED", "connection refused", retry_after_s=None)
-    assert is_worth_another_try(refused)

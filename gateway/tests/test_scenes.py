@@ -147,6 +147,10 @@ async def test_an_output_that_is_being_made_with_other_options_is_refused(suite:
     assert (await suite.ended(first)).state == pb.Job.STATE_SUCCEEDED
     same = (await suite.jobs.StartExport(request(12))).job
     assert (await suite.ended(same)).state == pb.Job.STATE_SUCCEEDED
+    assert (await refusal(suite.jobs.StartExport(request(10)))).reason == "OUTPUT_EXISTS"
+    shutil.rmtree(suite.store / job.scene / "exports/mine")
+    other = (await suite.jobs.StartExport(request(10))).job
+    assert (await suite.ended(other)).state == pb.Job.STATE_SUCCEEDED
 
 
 async def test_an_upload_that_does_not_exist_is_refused(suite: Suite) -> None:
@@ -174,6 +178,19 @@ async def test_an_engine_that_is_switched_off_is_unavailable(store, fake) -> Non
             scene=job.scene, intent=inpaint_pb.INTENT_COMPLETE, engine="nerfiller"
         )
         assert (await refusal(suite.jobs.StartCompletion(request))).reason == "ENGINE_UNAVAILABLE"
+
+
+async def test_an_engine_that_is_unknown_or_cannot_run_is_refused_before_the_queue(suite) -> None:
+    error = await refusal(suite.start(engine="mvx"))
+    assert (error.reason, error.field) == ("ENGINE_UNKNOWN", "engine")
+    assert "installed: mvs" in error.message
+    job = await suite.ended(await suite.start(engine="mvs"))
+    request = pb.StartCompletionRequest(
+        scene=job.scene, intent=inpaint_pb.INTENT_COMPLETE, engine="nerfiller"
+    )
+    error = await refusal(suite.jobs.StartCompletion(request))
+    assert (error.reason, error.retry_after_s) == ("ENGINE_UNAVAILABLE", None)
+    assert "no GPU was found" in error.message
 
 
 async def test_more_jobs_than_may_wait_are_refused(store, fake) -> None:

@@ -104,7 +104,8 @@ async def test_a_drain_ends_watches_as_unavailable_with_a_time_to_come_back(suit
 class Table:
     """Stored events, written by "another replica"."""
 
-    def __init__(self) -> None:
+    def __init__(self, page: int = 500) -> None:
+        self.page = page
         self.stored: list[pb.WatchJobResponse] = []
         self.reads = 0
         self._read = asyncio.Condition()
@@ -121,7 +122,7 @@ class Table:
         self.reads += 1
         async with self._read:
             self._read.notify_all()
-        return self.stored[after_sequence:]
+        return self.stored[after_sequence : after_sequence + self.page]
 
     async def last_sequences(self, job_ids: list[str]) -> dict[str, int]:
         return {job_id: len(self.stored) for job_id in job_ids}
@@ -167,6 +168,17 @@ async def test_silence_is_filled_with_heartbeats_that_repeat_the_sequence() -> N
     await stream.aclose()
     kinds = [(event.sequence, event.WhichOneof("event")) for event in told]
     assert kinds == [(1, "job"), (1, "heartbeat"), (1, "heartbeat")]
+
+
+async def test_a_replay_of_many_pages_waits_for_nobody() -> None:
+    table, hub = Table(page=3), WatchHub(poll_s=60, heartbeat_s=60)
+    for _ in range(10):
+        table.add(pb.Job.STATE_RUNNING)
+    table.add(pb.Job.STATE_SUCCEEDED)
+    async with asyncio.timeout(5):
+        sequences = [event.sequence async for event in hub.watch(table, "a", 0)]
+    assert sequences == list(range(1, 12))
+    assert table.reads == 4
 
 
 async def test_a_long_backlog_is_read_from_the_table_and_not_kept_in_memory() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import signal
@@ -70,6 +71,33 @@ async def test_what_the_viewer_does_not_hold_is_not_found(
     async with site(tmp_path / "store", web_dir=built) as at:
         answer = await at.ask("GET", path)
     assert (answer.status, answer.reason) == (404, "NOT_FOUND")
+
+
+async def test_the_viewer_comes_packed_without_being_built_so(tmp_path: Path, built: Path) -> None:
+    script = b"export const answer = 42;\n" * 1000
+    (built / "assets/big-1.js").write_bytes(script)
+    (built / "assets/picture-1.png").write_bytes(script)
+    async with site(tmp_path / "store", web_dir=built) as at:
+        wanted = {"Accept-Encoding": "gzip, br"}
+        first = await at.ask("GET", "/assets/big-1.js", wanted)
+        again = await at.ask("GET", "/assets/big-1.js", wanted)
+        known = {**wanted, "If-None-Match": first.headers["ETag"]}
+        same = await at.ask("GET", "/assets/big-1.js", known)
+        head = await at.ask("HEAD", "/assets/big-1.js", wanted)
+        plain = await at.ask("GET", "/assets/big-1.js", {"Accept-Encoding": "identity"})
+        part = await at.ask("GET", "/assets/big-1.js", {**wanted, "Range": "bytes=0-5"})
+        picture = await at.ask("GET", "/assets/picture-1.png", wanted)
+        (built / "assets/big-1.js").write_bytes(script[:2000])
+        changed = await at.ask("GET", "/assets/big-1.js", wanted)
+    assert first.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(first.body) == gzip.decompress(again.body) == script
+    assert len(first.body) < 1000
+    assert (same.status, head.headers["Content-Length"]) == (304, str(len(first.body)))
+    assert plain.body == script
+    assert plain.headers["ETag"] != first.headers["ETag"]
+    assert (part.status, part.body) == (206, b"export")
+    assert "Content-Encoding" not in picture.headers
+    assert gzip.decompress(changed.body) == script[:2000]
 
 
 @pytest.mark.parametrize("exists", [True, False])

@@ -17,5 +17,5 @@ export default defineConfig(
       ],
     },
   },
-  { files: ['*.js', 'tests/**/*.mjs'], extends: [ts.configs.disableTypeChecked] },
+  { files: ['*.js', 'tests/**/*.mjs', 'tools/**/*.mjs'], extends: [ts.configs.disableTypeChecked] },
 );

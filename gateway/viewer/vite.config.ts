@@ -3,41 +3,22 @@
  * mode "pages", makes the page on which tests and benchmarks run other viewers on the same files.
  */
 import { fileURLToPath } from 'node:url';
-import type { Plugin } from 'vite';
 import { defineConfig } from 'vitest/config';
+import { binaryProtobuf } from './protobuf_plugin';
+import { ownThree, slimThree } from './three_plugins';
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
-/**
- * Gives the lazy parts (WebGPU, the general glTF reader) a three.js of their own.
- *
- * Shared, every class that only they use would sit in the chunk that every page loads first. They
- * hand plain data to the rest, so nothing needs to be the same class.
- */
-function ownThree(): Plugin {
-  const isLazy =
-    /three\/(webgpu_backend|general_glb)\.ts$|three\.webgpu|three\.tsl|GLTFLoader|DRACOLoader|[?&]own/;
-  return {
-    name: 'own-three',
-    enforce: 'pre',
-    async resolveId(source, importer) {
-      if (importer === undefined || !isLazy.test(importer)) return null;
-      const found = await this.resolve(source, importer, { skipSelf: true });
-      if (found === null || !/node_modules\/three\//.test(found.id)) return null;
-      return found.id.includes('?own') ? found : { ...found, id: `${found.id}?own` };
-    },
-    // three.js warns of a second copy; here, and beside a page's own, a second copy is meant.
-    transform(code, id) {
-      if (!code.includes('__THREE__')) return null;
-      return { code: code.replaceAll('__THREE__', id.includes('?own') ? '__EPIPAR_OWN__' : '__EPIPAR__'), map: null }; // prettier-ignore
-    },
-  };
-}
-
 export default defineConfig(({ mode }) => ({
   base: './',
-  plugins: mode === 'pages' ? [] : [ownThree()],
+  plugins: mode === 'pages' ? [] : [ownThree(), slimThree(), binaryProtobuf()],
   worker: { format: 'es' as const },
+  resolve: {
+    alias: {
+      'js-base64': here('src/app/upload/shims/js_base64.ts'),
+      'url-parse': here('src/app/upload/shims/url_parse.ts'),
+    },
+  },
   build:
     mode === 'pages'
       ? {
@@ -69,6 +50,9 @@ export default defineConfig(({ mode }) => ({
             outDir: here('../src/epipar_gateway/web'),
             emptyOutDir: true,
             target: 'es2022',
+            // tools/web_assets.mjs reads it for the table of sizes.
+            manifest: true,
+            chunkSizeWarningLimit: 700,
           },
   server: {
     host: '127.0.0.1',

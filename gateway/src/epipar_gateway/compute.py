@@ -9,20 +9,28 @@ from types import TracebackType
 from typing import Any, Self
 
 import grpc
+import structlog
 
 from epipar.common.v1 import artifact_pb2
+from epipar.depth.v1 import depth_service_pb2 as depth_pb
 from epipar.depth.v1 import depth_service_pb2_grpc as depth_grpc
 from epipar.export.v1 import export_service_pb2_grpc as export_grpc
+from epipar.inpaint.v1 import inpaint_service_pb2 as inpaint_pb
 from epipar.inpaint.v1 import inpaint_service_pb2_grpc as inpaint_grpc
 from epipar_gateway.plans import StepPlan
-from epipar_kit.errors import InternalError
+from epipar_kit.errors import EngineUnavailableError, EpiparError, InternalError
 from epipar_kit.events import Event, ResultEvent, progress_event
 from epipar_kit.interceptors import REQUEST_ID_KEY
 from epipar_kit.progress import throttle
-from epipar_kit.wire import error_from_call
+from epipar_kit.wire import UNSPECIFIED, error_from_call
+
+log = structlog.get_logger(__name__)
 
 NO_HEARTBEAT_S = 86_400.0
 """The services' own heartbeats keep a silent call alive; nothing needs to be stored for them."""
+
+LIST_S = 3.0
+"""How long a service may take to list its engines."""
 
 _OPTIONS = [
     ("grpc.enable_retries", 0),  # retries are the job's own, and stand in it
@@ -96,12 +104,27 @@ class ComputeServices:
                     yield event
                 last = event
 
+    async def engines(self, service: str) -> list[Any] | None:
+        """Return what ListEngines of a service answers, None where it does not answer in time."""
+        stubs: dict[str, tuple[Any, Any]] = {
+            "depth": (depth_grpc.DepthServiceStub, depth_pb.ListEnginesRequest),
+            "inpaint": (inpaint_grpc.InpaintServiceStub, inpaint_pb.ListEnginesRequest),
+        }
+        stub, request = stubs[service]
+        try:
+            answer = await stub(self._channels[service]).ListEngines(request(), timeout=LIST_S)
+        except grpc.aio.AioRpcError:
+            return None
+        return list(answer.engines)
+
     async def _events(
         self, step: StepPlan, timeout_s: float, request_id: str
     ) -> AsyncGenerator[Event, None]:
         call = self._start(step, timeout_s, request_id)
+        has_answered = False
         try:
             async for response in call:
+                has_answered = True
                 match response.WhichOneof("event"):
                     case "progress":
                         told = response.progress
@@ -112,7 +135,7 @@ class ComputeServices:
                         yield _result_of(response.result)
                         return
         except grpc.aio.AioRpcError as error:
-            raise error_from_call(error) from None
+            raise _in_words(error_from_call(error), step.service, has_answered) from None
         finally:
             call.cancel()
         raise InternalError(
@@ -134,6 +157,18 @@ class ComputeServices:
             step.request, timeout=timeout_s, metadata=((REQUEST_ID_KEY, request_id),)
         )
         return call
+
+
+def _in_words(error: EpiparError, service: str, has_answered: bool) -> EpiparError:
+    """Say what a broken connection means; errors of the service itself stay as they are."""
+    if not isinstance(error, EngineUnavailableError) or error.reason != UNSPECIFIED:
+        return error
+    log.info("service_unreachable", service=service, cause=error.message)
+    how = "stopped answering in the middle of the call" if has_answered else "does not answer"
+    # A pause of 0 s leaves the time of the next attempt to the job's own patience.
+    return EngineUnavailableError(
+        "ENGINE_UNAVAILABLE", f"the {service} service {how}", retry_after_s=0.0, service=service
+    )
 
 
 def _result_of(result: Any) -> StepResult:

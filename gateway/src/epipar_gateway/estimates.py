@@ -136,7 +136,7 @@ class RunningStep:
             self._frames = event.total
             self._expect()
         step_s = self._step_s(event, now_s)
-        if not step_s:
+        if step_s is None:
             return 0.0, 0.0
         later = self._expected[1:]
         job_s = step_s + sum(expected.total_s for expected in later)
@@ -167,10 +167,10 @@ class RunningStep:
     def _expect(self) -> None:
         self._expected = [expectation_from(timings, self._frames) for timings in self._timings]
 
-    def _step_s(self, event: ProgressEvent, now_s: float) -> float:
+    def _step_s(self, event: ProgressEvent, now_s: float) -> float | None:
         expected = self._expected[0]
         if event.stage not in expected.seconds:
-            return 0.0
+            return None
         share = event.done / event.total if event.total else 0.0
         spent_s = now_s - self._stages[event.stage]
         planned_s = expected.seconds[event.stage] * (1 - share)

@@ -11,6 +11,7 @@ from epipar.scene.v1 import job_service_pb2_grpc, scene_service_pb2_grpc
 from epipar_gateway import job_service, scene_service
 from epipar_gateway.compute import ComputeServices
 from epipar_gateway.database import Database, dbos_url
+from epipar_gateway.engines import Engines
 from epipar_gateway.estimates import StageTimings
 from epipar_gateway.job_book import JobBook
 from epipar_gateway.job_log import JobLog
@@ -38,15 +39,15 @@ class Gateway:
         self, settings: GatewaySettings, store: ArtifactStore, uploads: SealedUploads
     ) -> None:
         self._settings = settings
-        self._database = Database(settings.database_url)
+        self.database = Database(settings.database_url)
         self.hub = WatchHub(settings.event_poll_s)
-        self._log = JobLog(self._database, self.hub.publish, follow_job)
+        self._log = JobLog(self.database, self.hub.publish, follow_job)
         self._compute = ComputeServices(settings.addresses)
         self._runner = StepRunner(
             StepRunnerParts(
                 jobs=self._log,
                 compute=self._compute,
-                estimates=StageTimings(self._database),
+                estimates=StageTimings(self.database),
                 after_step=Thumbnails(store),
                 retries=settings.retries,
                 deadlines_s=settings.deadlines_s,
@@ -64,16 +65,16 @@ class Gateway:
             self._log.place_of,
         )
         self._reconciler = Reconciler(
-            self._database, self._log, self._queue, self._runner, settings.executor_id
+            self.database, self._log, self._queue, self._runner, settings.executor_id
         )
         self._retention = Retention(
-            self._database,
+            self.database,
             self._queue,
             uploads,
             RetentionSettings(settings.job_retention_days, settings.request_id_hours),
         )
         book = JobBook(
-            self._database,
+            self.database,
             self._log,
             self._queue,
             publish=self.hub.publish,
@@ -81,8 +82,8 @@ class Gateway:
             stop_here=self._runner.stop_job,
             max_active=settings.max_active_jobs,
         )
-        scenes = SceneBook(self._database, store, SceneFiles(store))
-        starts = JobStarts(book, scenes, uploads, settings.refused_engines)
+        scenes = SceneBook(self.database, store, SceneFiles(store))
+        starts = JobStarts(book, scenes, uploads, Engines(self._compute, settings.refused_engines))
         self._jobs = job_service.JobService(starts, book, self._log, self.hub)
         self._scenes = scene_service.SceneService(scenes, book)
 
@@ -109,8 +110,8 @@ class Gateway:
         """Run jobs while this is open; a companion of the server."""
         settings = self._settings
         async with AsyncExitStack() as parts:
-            parts.push_async_callback(asyncio.to_thread, self._database.close)
-            await asyncio.to_thread(self._database.create)
+            parts.push_async_callback(asyncio.to_thread, self.database.close)
+            await asyncio.to_thread(self.database.create)
             await parts.enter_async_context(self._compute)
             await parts.enter_async_context(self._queue)
             parts.push_async_callback(self._runner.stop_all)

@@ -25,7 +25,7 @@ from epipar_gateway.job_log import (
 from epipar_gateway.paging import Page
 from epipar_gateway.plans import JobPlan, step_names
 from epipar_gateway.request_ids import RequestKey, answered_before, forget, remember
-from epipar_gateway.runner import StepRef
+from epipar_gateway.step_record import StepRef
 from epipar_gateway.tables import jobs
 from epipar_kit.errors import (
     AlreadyExistsError,
@@ -57,6 +57,7 @@ class NewJob:
         priority: 0 to 100.
         key: recognises a repeat.
         prepare: checks and makes what the job needs, in the transaction that stores it.
+        is_made: what it would make stands in the store already.
     """
 
     kind: pb.Job.Kind.ValueType
@@ -64,6 +65,7 @@ class NewJob:
     priority: int
     key: RequestKey
     prepare: Prepare
+    is_made: bool = False
 
 
 class JobBook:
@@ -199,7 +201,7 @@ class JobBook:
         forget(connection, new.key)
         self._check_room(connection)
         new.prepare(connection)
-        _check_output(connection, new.plan)
+        _check_output(connection, new.plan, new.is_made)
         time_us = now_us()
         job_id = new_job_id()
         job = job_state.new_job(
@@ -241,11 +243,12 @@ def _job_before(connection: sa.Connection, key: RequestKey) -> pb.Job | None:
         return None
 
 
-def _check_output(connection: sa.Connection, plan: JobPlan) -> None:
-    """Refuse an output that a job makes or made with other options."""
+def _check_output(connection: sa.Connection, plan: JobPlan, is_made: bool) -> None:
+    """Refuse an output that a job makes, or made and is still there, with other options."""
+    making = [*ACTIVE, pb.Job.STATE_SUCCEEDED] if is_made else ACTIVE
     statement = sa.select(jobs.c.id, jobs.c.output_hash).where(
         jobs.c.output == plan.output,
-        jobs.c.state.in_([*ACTIVE, pb.Job.STATE_SUCCEEDED]),
+        jobs.c.state.in_(making),
         jobs.c.output_hash != plan.output_hash,
     )
     other = connection.execute(statement.limit(1)).one_or_none()

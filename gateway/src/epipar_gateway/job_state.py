@@ -21,7 +21,8 @@ ENDED = frozenset({pb.Job.STATE_SUCCEEDED, pb.Job.STATE_FAILED, pb.Job.STATE_CAN
 
 INTERRUPTED = failure_pb2.Failure(
     reason=error_reason_pb2.ERROR_REASON_ENGINE_UNAVAILABLE,
-    message="the gateway stopped in the middle of this call; another attempt goes on",
+    message="the gateway stopped, or lost its database, in the middle of this call; "
+    "another attempt goes on",
 )
 _CANCELLED = failure_pb2.Failure(
     reason=error_reason_pb2.ERROR_REASON_CANCELLED, message="the job was cancelled"
@@ -37,13 +38,11 @@ def time_from_us(time_us: int) -> timestamp_pb2.Timestamp:
 
 def failure_from_error(error: EpiparError) -> failure_pb2.Failure:
     """Return what the status of a failed call carries, as a Failure; unknown reasons are INTERNAL."""
-    name = f"ERROR_REASON_{error.reason}"
     known = error_reason_pb2.ErrorReason.keys()
-    fallback = "ERROR_REASON_INTERNAL"
-    if error.reason == "UNSPECIFIED":  # a refused connection, a proxy's answer
-        fallback = "ERROR_REASON_ENGINE_UNAVAILABLE"
-        name = fallback
-    reason = error_reason_pb2.ErrorReason.Value(name if name in known else fallback)
+    name = f"ERROR_REASON_{error.reason}"
+    if error.reason == "UNSPECIFIED" or name not in known:  # a proxy's answer, a newer service
+        name = "ERROR_REASON_INTERNAL"
+    reason = error_reason_pb2.ErrorReason.Value(name)
     return failure_pb2.Failure(
         reason=reason,
         message=error.message[:MAX_MESSAGE_LETTERS],

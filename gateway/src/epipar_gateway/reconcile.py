@@ -18,7 +18,8 @@ from epipar_gateway.database import Database
 from epipar_gateway.ids import now_us
 from epipar_gateway.job_book import ACTIVE
 from epipar_gateway.job_log import JobLog
-from epipar_gateway.runner import StepRef, StepRunner
+from epipar_gateway.runner import StepRunner
+from epipar_gateway.step_record import StepRef
 from epipar_gateway.tables import executors, jobs
 
 log = structlog.get_logger(__name__)

@@ -11,7 +11,6 @@ from epipar_kit.errors import (
     LimitExceededError,
     NotReadyError,
 )
-from epipar_kit.wire import UNSPECIFIED
 
 BUSY_PAUSE_S = 0.5
 """Between two looks at an output that a dying call still holds."""
@@ -94,5 +93,5 @@ def is_worth_another_try(error: EpiparError) -> bool:
     """Tell whether a failed call was UNAVAILABLE in a way that time may mend."""
     if not isinstance(error, EngineUnavailableError):
         return False
-    # A service that is there and says so without a RetryInfo will say it again.
-    return error.reason == UNSPECIFIED or error.retry_after_s is not None
+    # A service that is there and says so without a time to come back will say it again.
+    return error.retry_after_s is not None

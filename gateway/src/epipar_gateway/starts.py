@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from epipar.scene.v1 import job_service_pb2 as pb
 from epipar.scene.v1 import scene_service_pb2 as scene_pb
+from epipar_gateway.engines import Engines
 from epipar_gateway.ids import new_scene_id, scene_id_from, upload_name_from
 from epipar_gateway.job_book import JobBook, NewJob
 from epipar_gateway.plans import (
@@ -26,7 +27,6 @@ from epipar_gateway.scene_rows import display_name_from, insert_scene, no_scene,
 from epipar_gateway.sealed_uploads import SealedUploads
 from epipar_kit.errors import (
     AlreadyExistsError,
-    EngineUnavailableError,
     NotFoundError,
     NotReadyError,
 )
@@ -42,12 +42,12 @@ class JobStarts:
         book: JobBook,
         scenes: SceneBook,
         uploads: SealedUploads,
-        refused_engines: frozenset[str],
+        engines: Engines,
     ) -> None:
         self._book = book
         self._scenes = scenes
         self._uploads = uploads
-        self._refused_engines = refused_engines
+        self._engines = engines
 
     async def reconstruction(
         self, request: pb.StartReconstructionRequest, key: RequestKey, priority: int
@@ -59,9 +59,9 @@ class JobStarts:
         """
         upload_name = upload_name_from(request.upload)
         given = scene_id_from(request.scene) if request.scene else ""
-        self._check_engine(request.engine or DEFAULT_DEPTH_ENGINE)
         if before := await self._book.answered(key):
             return before
+        await self._engines.check("depth", request.engine or DEFAULT_DEPTH_ENGINE)
         upload = await asyncio.to_thread(self._uploads.sealed, upload_name)
         title = upload.display_name or PurePosixPath(upload.file_name).stem or "scene"
         scene_id = given or new_scene_id(title)
@@ -95,7 +95,14 @@ class JobStarts:
         if request.completion:
             await self._check_completion(plan.scene, request.completion)
         return await self._book.start(
-            NewJob(pb.Job.KIND_EXPORT, plan, priority, key, _scene_is_there(plan))
+            NewJob(
+                pb.Job.KIND_EXPORT,
+                plan,
+                priority,
+                key,
+                _scene_is_there(plan),
+                await self._is_made(plan),
+            )
         )
 
     async def completion(
@@ -107,22 +114,23 @@ class JobStarts:
             EpiparError: as the contract says.
         """
         plan = completion_plan(request)
-        self._check_engine(request.engine or DEFAULT_COMPLETION_ENGINE)
         if before := await self._book.answered(key):
             return before
+        await self._engines.check("inpaint", request.engine or DEFAULT_COMPLETION_ENGINE)
         await self._check_finished(plan.scene)
         return await self._book.start(
-            NewJob(pb.Job.KIND_COMPLETION, plan, priority, key, _scene_is_there(plan))
+            NewJob(
+                pb.Job.KIND_COMPLETION,
+                plan,
+                priority,
+                key,
+                _scene_is_there(plan),
+                await self._is_made(plan),
+            )
         )
 
-    def _check_engine(self, engine: str) -> None:
-        if engine in self._refused_engines:
-            raise EngineUnavailableError(
-                "ENGINE_UNAVAILABLE",
-                f"engine {engine!r} is switched off here (EPIPAR_GATEWAY_DISABLED_ENGINES)",
-                retry_after_s=None,
-                engine=engine,
-            )
+    async def _is_made(self, plan: JobPlan) -> bool:
+        return await asyncio.to_thread(self._scenes.files.exists, plan.output)
 
     async def _check_finished(self, scene_id: str) -> None:
         state = await self._scenes.refresh(scene_id)

@@ -8,6 +8,7 @@ from pathlib import Path
 from aiohttp import web
 
 from epipar_gateway.files.media_types import page_type
+from epipar_gateway.files.packed import PackedFiles
 from epipar_gateway.files.sending import send_file
 from epipar_kit.errors import InvalidInputError, NotFoundError
 from epipar_kit.folder_store import FolderStore
@@ -60,6 +61,7 @@ class ViewerRoutes:
 
     def __init__(self, web_dir: Path | None = None) -> None:
         self._folder = web_dir if web_dir is not None else PACKAGED_WEB
+        self._files = PackedFiles()
 
     def add_to(self, app: web.Application) -> None:
         """Add the routes; they take what no other route took before."""
@@ -74,7 +76,7 @@ class ViewerRoutes:
                 "public, max-age=31536000, immutable" if name.startswith(_ASSETS) else "no-cache"
             )
             headers = {**_SECURITY, "Cache-Control": cache}
-            return await send_file(request, path, page_type(name), headers)
+            return await send_file(request, path, page_type(name), headers, opener=self._files.open)
         except (FileNotFoundError, NotFoundError, InvalidInputError):
             if name == _INDEX:
                 return _not_built()

@@ -53,7 +53,7 @@ class _Feed:
         self.wake()
 
     def read_up_to(self, sequence: int) -> None:
-        """Take note of the newest event that a watcher found in the table."""
+        """Take note that a watcher found nothing behind a sequence in the table."""
         if not self._tail:
             self.last = max(self.last, sequence)
 
@@ -111,7 +111,8 @@ class WatchHub:
                 events = feed.after(sequence)
                 if events is None:
                     events = await source.events(job_id, sequence)
-                    feed.read_up_to(events[-1].sequence if events else sequence)
+                    if not events:
+                        feed.read_up_to(sequence)
                 for event in events:
                     yield event
                     sequence = event.sequence

@@ -17,7 +17,7 @@ from typing import Self
 
 from dbos import DBOS, DBOSConfig
 
-from epipar_gateway.runner import StepRef
+from epipar_gateway.step_record import StepRef
 
 APPLICATION_VERSION = "epipar-gateway-1"
 """Pinned: DBOS recovers only workflows of its own version. Raised when their steps change."""

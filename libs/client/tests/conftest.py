@@ -80,6 +80,7 @@ class Epipar:
             **os.environ,
             "PYTHONPATH": path,
             "FAKE_PIDS": str(self.pids),
+            "FAKE_ENDS": str(folder / ".ends"),
             "TMPDIR": str(folder / ".tmp"),
         }
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import grpc
 import pytest
 import trustme
+from aiohttp import web
 
 from epipar_client import EpiparClient, Retry, Tls, UnavailableError
 from epipar_client.addresses import parse_address
 
 from .conftest import Suite
+from .fake_http import FakeHttp
 from .fake_suite import FakeDepth, new_server
 
 
@@ -56,6 +59,26 @@ async def test_mutual_tls_keeps_an_unknown_client_out(mutual_tls: tuple[str, Pat
     async with EpiparClient(address, tls=tls, retry=Retry(attempts=1)) as client:
         with pytest.raises(UnavailableError, match="does not answer"):
             await client.list_engines()
+
+
+async def test_https_is_as_encrypted_as_grpc(tmp_path: Path) -> None:
+    """One `https://` address and its authority serve for files too; others are not trusted."""
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1")
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    certificate.configure_cert(context)
+    runner = web.AppRunner(FakeHttp(tmp_path).app(), shutdown_timeout=0)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+    address = f"https://127.0.0.1:{runner.addresses[0][1]}"
+    async with EpiparClient(http=address, tls=Tls(ca=tmp_path / "ca.pem")) as client:
+        assert client.base_url == address
+        await client.wait_until_ready()
+    async with EpiparClient(http=address) as stranger:
+        with pytest.raises(UnavailableError, match="CERTIFICATE_VERIFY_FAILED"):
+            await stranger.wait_until_ready(timeout_s=0.5)
+    await runner.cleanup()
 
 
 async def test_the_token_and_the_request_id_travel_as_metadata(suite: Suite) -> None:

@@ -14,7 +14,9 @@ def test_every_line_has_a_state_and_what_is_not_well_has_a_way_out(epipar: Epipa
     done = epipar.run("doctor", "--json")
     (report, *_) = events_of(done.stdout)
     checks = {check["name"]: check for check in report["checks"]}
-    assert {"python", "grpcio", "cores", "memory", "disk", "store", "gpu"} <= set(checks)
+    looked_at = {"python", "grpcio", "envoy", "viewer", "cores", "memory", "disk", "store", "gpu"}
+    assert looked_at <= set(checks)
+    assert {"port 8080", "port 50050", "port 50060"} <= set(checks)
     assert all(check["status"] == "ok" or check["way_out"] for check in report["checks"])
     assert done.returncode == (0 if report["ok"] else 5)
 
@@ -41,3 +43,10 @@ def test_a_package_that_is_needed_and_missing_fails() -> None:
 def test_a_package_that_is_useful_and_missing_warns() -> None:
     (check,) = doctor.check_packages(needed=(), useful=("epipar-nonsense",))
     assert check.status == "warn"
+
+
+def test_a_viewer_that_is_not_built_warns(epipar: Epipar) -> None:
+    """The stand-in of the gateway has none."""
+    done = epipar.run("doctor", "--json")
+    (viewer,) = [c for c in events_of(done.stdout)[0]["checks"] if c["name"] == "viewer"]
+    assert (viewer["status"], viewer["way_out"]) == ("warn", "in the repository: make viewer")

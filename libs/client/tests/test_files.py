@@ -136,7 +136,10 @@ async def test_a_download_that_breaks_goes_on_and_is_checked(
     seen: list[Progress] = []
     assert await client.download(artifact, tmp_path / "cloud.ply", seen.append) == SIZE
     assert (tmp_path / "cloud.ply").read_bytes() == CONTENT
-    assert suite.http.ranges == ["", "bytes=1048576-"]
+    first, second = suite.http.ranges
+    assert first == ""
+    # What had come when the connection broke is not fetched again; how much that is varies.
+    assert 0 < int(second.removeprefix("bytes=").removesuffix("-")) <= 2**20
     assert (seen[-1].done, seen[-1].total) == (SIZE, SIZE)
     assert [path.name for path in tmp_path.glob(".*part*")] == []
 

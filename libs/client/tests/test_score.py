@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from epipar_scene.frames import Frame
 from epipar_scene.scene_info import SceneCounts, SceneEngine, SceneInfo, SceneSource
 from epipar_scene.writer import SceneWriter
 
-from .conftest import Epipar, events_of
+from .conftest import Epipar, events_of, read_until
 
 WIDTH, HEIGHT, FRAMES = 48, 36, 7
 
@@ -161,22 +162,53 @@ def test_the_picture_has_a_row_a_frame_and_shows_near_unknown_and_sure(tmp_path:
     assert confidence_colors(np.array([[0, 1]], np.float32))[0, :, 0].tolist() == [0, 255]
 
 
-def test_the_demo_reconstructs_exports_scores_and_draws(epipar: Epipar, tmp_path: Path) -> None:
+@pytest.fixture
+def sample(tmp_path: Path) -> Path:
+    """Scene that the stand-in of a suite gives for the clip beside its ground truth."""
     made = make(tmp_path / "made")
     sample = tmp_path / "examples" / "sample"
     made.truth.parent.rename(tmp_path / "sample")
     sample.parent.mkdir()
     (tmp_path / "sample").rename(sample)
     (sample / "clip.mp4").write_bytes(b"video")
-    done = epipar.run("demo", "--json", FAKE_SCENE=str(made.scene.root))
-    result = events_of(done.stdout)[-1]
+    return made.scene.root
+
+
+def test_the_demo_reconstructs_completes_scores_and_draws(
+    epipar: Epipar, sample: Path, tmp_path: Path
+) -> None:
+    demo = ("demo", "--no-serve", "--port", "0")
+    done = epipar.run(*demo, "--json", FAKE_SCENE=str(sample))
     assert done.returncode == 0, done.stderr
+    events = events_of(done.stdout)
+    assert [event["step"] for event in events if event["event"] == "step"] == [
+        "reconstruct",
+        "complete",
+    ]
+    result = next(event for event in events if event["event"] == "result")
     assert result["score"]["coverage"] == pytest.approx(0.75)
+    assert result["completions"] == ["default"]
+    assert result["url"].endswith("/#/scenes/sample")
     assert Path(result["picture"]).is_file()
-    assert (Path(result["exports"]) / "export.json").is_file()
-    again = epipar.run("demo", FAKE_SCENE=str(made.scene.root))
+    assert (Path(result["exports"]) / "tileset.json").is_file()
+    epipar.assert_all_services_ended(timeout_s=0)
+    again = epipar.run(*demo, FAKE_SCENE=str(sample))
     assert "75.0 % of the known pixels have depth" in again.stdout
     assert str(tmp_path / "demo" / "overview.png") in again.stdout
+    assert "reconstructing" not in again.stderr
+    assert "completed default by fusion" in again.stdout
+
+
+def test_the_demo_serves_its_scene_until_it_is_told_to_stop(epipar: Epipar, sample: Path) -> None:
+    arguments = ("demo", "--json", "--port", "0")
+    with epipar.popen(*arguments, env={"FAKE_SCENE": str(sample)}) as process:
+        ready = read_until(process, "ready")
+        done = epipar.run("scenes", "show", "sample", "--address", ready["address"])
+        assert f"look      {ready['url']}" in done.stdout
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert process.returncode == 130
+    epipar.assert_all_services_ended(timeout_s=0)
 
 
 def test_a_demo_without_its_sample_names_the_way_out(epipar: Epipar) -> None:

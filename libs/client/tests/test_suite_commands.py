@@ -106,8 +106,16 @@ async def test_a_scene_that_exists_is_told_before_the_upload(remote: Remote) -> 
 async def test_an_upload_that_was_stopped_goes_on_in_the_next_run(remote: Remote) -> None:
     big = remote.epipar.folder / "big.mp4"
     big.write_bytes(bytes(8 * 2**20))
-    remote.suite.http.cut_uploads = [2**20] + [0] * 6  # all that the client tries without progress
-    await remote.run("reconstruct", big, code=7)
+    remote.suite.http.cut_uploads = [2**20] + [0] * 100  # no more progress after the first break
+
+    def killed() -> None:
+        arguments = ("reconstruct", big, "--json", "--address", f"http://{remote.suite.address}")
+        with remote.epipar.popen(*arguments, env=remote.env) as process:
+            read_until(process, "progress", stage="uploading")
+            process.kill()
+
+    await asyncio.to_thread(killed)
+    remote.suite.http.cut_uploads = []
     await remote.run("reconstruct", big)
     assert len(remote.suite.http.uploads) == 1
     memory = remote.epipar.folder / ".state" / "epipar" / "uploads.json"

@@ -15,6 +15,10 @@ from typing import Any
 
 import pytest
 
+from epipar_cli.log_files import rotate
+from epipar_cli.output import reporter_for
+from epipar_cli.services import DEPTH
+from epipar_cli.supervisor import Supervisor
 from epipar_client import EpiparClient, Retry
 
 from .conftest import Epipar, events_of, read_until
@@ -60,6 +64,8 @@ async def test_all_services_serve_and_share_one_store(epipar: Epipar) -> None:
         assert process.returncode == 130
         assert [event["event"] for event in events_of(out)] == ["stopping", "stopped"]
     epipar.assert_all_services_ended(timeout_s=0)
+    door, gateway, *compute = (epipar.folder / ".ends").read_text().split()
+    assert (door, gateway, set(compute)) == ("envoy", "gateway", {"depth", "export", "inpaint"})
     for part in ready["services"]:
         log = (epipar.folder / "data" / "logs" / f"{part}.log").read_text()
         assert log.splitlines() == [f"{part} serves", f"{part} ends"]
@@ -176,3 +182,42 @@ def test_without_json_one_line_tells_the_addresses(epipar: Epipar) -> None:
     assert line.startswith("epipar is ready: http://127.0.0.1:")
     assert (process.returncode, out) == (143, "")
     epipar.assert_all_services_ended(timeout_s=0)
+
+
+async def test_a_port_that_is_taken_at_the_last_moment_is_left(
+    epipar: Epipar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between looking at a port and listening on it somebody else may take it."""
+    monkeypatch.setenv("PYTHONPATH", epipar.env["PYTHONPATH"])
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        part = Supervisor(
+            DEPTH,
+            store=epipar.folder,
+            logs=epipar.folder,
+            settings={"PORT": str(taken.getsockname()[1])},
+            grace_s=0,
+            reporter=reporter_for(as_json=True),
+        )
+        await part.start_somewhere()
+        assert part.address != f"127.0.0.1:{taken.getsockname()[1]}"
+        await part.stop()
+
+
+def test_a_log_that_grew_is_cut_while_its_writer_goes_on(tmp_path: Path) -> None:
+    log = tmp_path / "depth.log"
+    with log.open("ab", buffering=0) as writer:
+        for number in range(5):
+            writer.write(b"%d" % number * 20)
+            assert rotate(log, max_bytes=10, kept=3)
+        writer.write(b"last")
+    texts = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert texts == {
+        "depth.log": b"last",
+        "depth.log.1": b"4" * 20,
+        "depth.log.2": b"3" * 20,
+        "depth.log.3": b"2" * 20,
+    }
+    assert not rotate(log, max_bytes=10)
+    assert not rotate(tmp_path / "nothing.log")

@@ -176,7 +176,7 @@ async def test_another_request_does_not_overwrite_a_completion(stub, masked, sto
 
 async def test_fresh_masks_are_made_first_and_kept(stub, masked, store_root):
     events = await events_of(stub.Complete(request(fresh=masked)))
-    assert stages_of(events)[:3] == ["masks", "statistics", "overlay"]
+    assert stages_of(events)[:4] == ["regions", "masks", "statistics", "overlay"]
     assert {"masks", "views"} <= set(events[-1].result.stage_seconds)
     name = manifest_of(store_root)["mask_set"]["name"]
     fresh = MaskSet.open(store_root / SCENE / "masks" / name)
@@ -269,7 +269,8 @@ async def test_an_engine_that_fails_or_cheats_leaves_no_completion(
         ({"output_uri": "/scenes"}, ("BAD_URI", "output_uri")),
         ({"options": pb.CompleteOptions(painter="oil")}, ("BAD_OPTION", "options.painter")),
         ({"options": pb.CompleteOptions(seed=-1)}, ("BAD_OPTION", "options.seed")),
-        ({"fresh": pb.MaskOptions(dilation_px=4)}, ("BAD_OPTION", "options.dilation_px")),
+        ({"fresh": pb.MaskOptions(dilation_px=4)}, ("BAD_OPTION", "fresh.dilation_px")),
+        ({"fresh": pb.MaskOptions(user_masks_uri="..")}, ("BAD_URI", "fresh.user_masks_uri")),
     ],
 )
 async def test_a_bad_request_is_refused_with_its_field(stub, masked, store_root, changes, fault):

@@ -153,6 +153,22 @@ def test_an_unsure_wall_behind_a_large_region_is_not_erased(rendered):
     assert (holes.color & wall).mean() < 0.01
 
 
+def test_what_other_views_know_of_a_region_counts_unless_something_stands_before_it(rendered):
+    view = rendered.views[0]
+    data = data_of(view)
+    untrusted, unknown, before = np.zeros((3, *data.depth.shape), np.bool_)
+    untrusted[10:20, 10:20] = unknown[10:20, 40:50] = before[10:20, 70:80] = True
+    data.confidence[untrusted | before] = 10
+    data.depth[unknown] = 0
+    data.depth[before] = 1.0
+    told = np.full(data.depth.shape, np.inf, np.float32)
+    told[5:25, 5:85] = 1.5  # nearer than the wall there: trusted depth is not overruled
+    region = Sphere((50.0, 0.0, 0.0), 0.1)
+    options = replace(EXACT, regions=(region,))
+    holes = find_holes(replace(data, region_depth=told), options)
+    np.testing.assert_array_equal(holes.color, untrusted | unknown)
+
+
 def test_a_user_mask_is_a_hole_in_both(rendered):
     view = rendered.views[0]
     asked = disk(view.seen.depth.shape, 60, 50, 12)

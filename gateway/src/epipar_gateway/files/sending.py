@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from aiohttp import web
@@ -19,9 +19,16 @@ from epipar_gateway.files.negotiation import (
 from epipar_gateway.files.stored import ENCODINGS, StoredFile, open_stored
 from epipar_gateway.http_errors import HttpRefusalError
 
+Opener = Callable[[Path, tuple[str, ...]], StoredFile]
+
 
 async def send_file(
-    request: web.Request, path: Path, media_type: str, headers: Mapping[str, str]
+    request: web.Request,
+    path: Path,
+    media_type: str,
+    headers: Mapping[str, str],
+    *,
+    opener: Opener = open_stored,
 ) -> web.StreamResponse:
     """Answer a GET or HEAD with a file.
 
@@ -32,6 +39,7 @@ async def send_file(
         path: of an existing file, all links resolved.
         media_type: of the file as it is, also where a compressed sibling is sent.
         headers: of the answer, such as Cache-Control.
+        opener: opens the file in the best of some encodings.
 
     Raises:
         HttpRefusalError: 416, the range lies beyond the end.
@@ -40,7 +48,7 @@ async def send_file(
     wanted = request.headers.get("Range", "")
     accept = request.headers.get("Accept-Encoding", "")
     encodings = () if wanted else accepted_encodings(accept, tuple(ENCODINGS))
-    stored = await asyncio.to_thread(open_stored, path, encodings)
+    stored = await asyncio.to_thread(opener, path, encodings)
     try:
         return await _answer(request, stored, wanted, {"Content-Type": media_type, **headers})
     finally:

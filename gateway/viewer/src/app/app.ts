@@ -193,7 +193,7 @@ export class App extends Part {
       ${this.app.toasts.items.map(
         (toast) =>
           html`<div class="toast ${toast.kind}" role=${toast.kind === 'error' ? 'alert' : nothing}>
-            ${icon(toast.kind === 'error' ? 'alert' : 'check')}
+            ${icon(toast.kind === 'info' ? 'check' : 'alert')}
             <div class="toast-text">
               <strong>${toast.title}</strong>
               ${toast.text ? html`<p class="small">${toast.text}</p>` : nothing}
@@ -238,10 +238,7 @@ export class App extends Part {
   }
 
   private onJob(event: JobStarted): void {
-    this.app.toasts.say(
-      'The upload is whole. Its reconstruction has been queued.',
-      hrefOf(event.job),
-    );
+    this.app.toasts.say('Upload complete. The reconstruction has been queued.', hrefOf(event.job));
   }
 
   private listenForDrops(): void {

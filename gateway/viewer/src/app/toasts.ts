@@ -3,7 +3,7 @@ import type { Problem } from './api/errors';
 
 export interface Toast {
   readonly id: number;
-  readonly kind: 'info' | 'error';
+  readonly kind: 'info' | 'warn' | 'error';
   readonly title: string;
   readonly text: string;
   readonly href?: string;
@@ -20,6 +20,14 @@ export class Toasts extends EventTarget {
   /** Say that something has happened; `href` leads to it. */
   say(title: string, href?: string): void {
     const id = this.#add({ kind: 'info', title, text: '', ...(href !== undefined && { href }) });
+    setTimeout(() => {
+      this.close(id);
+    }, LIFE_MS);
+  }
+
+  /** Say that something is not whole, though the rest goes on. */
+  warn(title: string): void {
+    const id = this.#add({ kind: 'warn', title, text: '' });
     setTimeout(() => {
       this.close(id);
     }, LIFE_MS);

@@ -20,6 +20,8 @@ export class OctreeNode<Content> {
   /** Whether it was chosen, and whether its children were asked for, in the last selection. */
   isDrawn = false;
   isRefined = false;
+  /** Whether it was in view when its parent was refined last. */
+  isSeen = false;
   /** Pixels between neighbouring points if this node is not drawn; set by the selection. */
   priority = 0;
 

@@ -82,9 +82,9 @@ class Selector<Content> {
       return true;
     }
     node.isRefined = this.shouldRefine(node);
-    const seen = node.isRefined
-      ? node.children.filter((child) => mayBeSeen(this.view.frustum, child.box))
-      : [];
+    for (const child of node.children)
+      child.isSeen = node.isRefined && mayBeSeen(this.view.frustum, child.box);
+    const seen = node.children.filter((child) => child.isSeen);
     const isReplaced =
       node.replaces && node.state === 'ready' && seen.length > 0 && seen.every(isHere);
     if (node.state === 'ready' && !node.isTileset && !isReplaced) {

@@ -13,8 +13,8 @@ const STEPS = 16;
 
 export interface DrawnTile {
   readonly box: Box;
-  /** Distance of neighbouring points, scene units. */
-  readonly spacing: number;
+  /** Distance of neighbouring points in its region, scene units. */
+  readonly drawnSpacing: number;
 }
 
 export class SpacingVolume {
@@ -28,8 +28,8 @@ export class SpacingVolume {
   /** Fill the volume from drawn tiles; where none is, the coarsest spacing stands. */
   fill(tiles: readonly DrawnTile[]): void {
     this.data.fill(0);
-    this.coarsest = tiles.reduce((most, tile) => Math.max(most, tile.spacing), 0) || 1;
-    const fromCoarse = [...tiles].sort((a, b) => b.spacing - a.spacing);
+    this.coarsest = tiles.reduce((most, tile) => Math.max(most, tile.drawnSpacing), 0) || 1;
+    const fromCoarse = [...tiles].sort((a, b) => b.drawnSpacing - a.drawnSpacing);
     for (const tile of fromCoarse) this.paint(tile);
   }
 
@@ -49,7 +49,7 @@ export class SpacingVolume {
 
   /** Write one tile into the voxels whose centres it holds, or into the one it is smaller than. */
   private paint(tile: DrawnTile): void {
-    const steps = Math.min(Math.round(STEPS * Math.log2(this.coarsest / tile.spacing)), 255);
+    const steps = Math.min(Math.round(STEPS * Math.log2(this.coarsest / tile.drawnSpacing)), 255);
     const range = (axis: number): [number, number] => {
       const low = this.cells(tile.box.low[axis]!, axis);
       const high = this.cells(tile.box.high[axis]!, axis);

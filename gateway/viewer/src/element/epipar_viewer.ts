@@ -13,7 +13,7 @@ import {
 import { makeBackend } from './backend_choice';
 import { actOnKey, type KeyTarget } from './keyboard';
 import { Stage, type StageOptions } from './stage';
-import { fill, type Parts } from './template';
+import { fill, makeCanvas, type Parts } from './template';
 
 export interface ViewerErrorDetail {
   readonly url: string;
@@ -50,11 +50,7 @@ export class EpiparViewer extends HTMLElement {
   constructor() {
     super();
     this.parts = fill(this.attachShadow({ mode: 'open', delegatesFocus: true }));
-    const { canvas } = this.parts;
-    canvas.addEventListener('keydown', this.onKey);
-    canvas.addEventListener('pointerdown', this.onPress);
-    canvas.addEventListener('click', this.onClick);
-    canvas.addEventListener('dblclick', this.onDoubleClick);
+    this.listen();
   }
 
   /** Address of a tileset.json or a .glb; the empty string shows nothing. */
@@ -210,12 +206,24 @@ export class EpiparViewer extends HTMLElement {
     this.lastStats = this.stage?.stats;
     this.stage?.dispose();
     this.stage = undefined;
+    const canvas = makeCanvas();
+    this.parts.canvas.replaceWith(canvas);
+    this.parts.canvas = canvas;
+    this.listen();
   }
 
   attributeChangedCallback(name: string, before: string | null, after: string | null): void {
     if (before === after || this.stage === undefined) return;
     if (name === 'src' || name === 'cameras') this.open();
     else this.stage.set(this.options());
+  }
+
+  private listen(): void {
+    const { canvas } = this.parts;
+    canvas.addEventListener('keydown', this.onKey);
+    canvas.addEventListener('pointerdown', this.onPress);
+    canvas.addEventListener('click', this.onClick);
+    canvas.addEventListener('dblclick', this.onDoubleClick);
   }
 
   /** Open after the current task, so that `src` and `cameras` may be set one after the other. */

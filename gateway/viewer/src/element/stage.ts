@@ -12,6 +12,7 @@ import {
 } from '../core/math';
 import { type SceneCamera, parseCameras } from '../core/cameras';
 import { isAbort, ViewerError, viewerErrorFrom } from '../core/errors';
+import { drawnSpacing } from '../core/drawn_spacing';
 import { FrustaShape } from '../core/frusta';
 import { frustumFromMatrix } from '../core/frustum';
 import { initialPose, type Pose, poseFromCamera } from '../core/initial_view';
@@ -67,6 +68,10 @@ export class Stage {
   private readonly pool = new DecodePool();
   private backend: Backend | undefined;
   private note = '';
+  private isDisposed = false;
+  private tellStarted: (backend: Backend) => void = () => undefined;
+  /** Resolves when there is something to upload to; never if there is no GPU. */
+  private readonly started = new Promise<Backend>((resolve) => { this.tellStarted = resolve; }); // prettier-ignore
   private stream: TileStream<GpuTile> | undefined;
   private single: GpuTile | undefined;
   private bulk: Box | undefined;
@@ -100,8 +105,13 @@ export class Stage {
   /** Make the backend; throws ViewerError NO_GPU. */
   async start(factory: BackendFactory): Promise<void> {
     const made = await factory(this.canvas, () => { this.lose(); }, () => { this.restore(); }); // prettier-ignore
+    if (this.isDisposed) {
+      made.backend.dispose();
+      return;
+    }
     this.backend = made.backend;
     this.note = made.note;
+    this.tellStarted(made.backend);
     this.invalidate();
   }
 
@@ -238,6 +248,7 @@ export class Stage {
   }
 
   dispose(): void {
+    this.isDisposed = true;
     this.close();
     clearTimeout(this.soon);
     cancelAnimationFrame(this.frameRequest);
@@ -276,9 +287,10 @@ export class Stage {
 
   private async openGlb(url: string, signal: AbortSignal): Promise<void> {
     const points = await this.decoded(url, signal);
+    const backend = await this.started;
     await this.camerasReady;
-    if (signal.aborted || this.backend === undefined) return;
-    this.single = this.backend.upload(points, IDENTITY, points.spacing);
+    signal.throwIfAborted();
+    this.single = backend.upload(points, IDENTITY, points.spacing);
     this.takeBulk(points.bulk);
   }
 
@@ -299,11 +311,11 @@ export class Stage {
   ): Promise<GpuTile> {
     const points = await this.decoded(url, signal);
     if (node.parent === undefined || this.bulk === undefined) await this.camerasReady;
+    const backend = await this.started;
     signal.throwIfAborted();
-    if (this.backend === undefined) throw new ViewerError('NO_GPU', 'nothing to draw with');
     const most = node.parent?.error ?? Infinity;
     const spacing = node.error > 0 ? node.error : Math.min(points.spacing * LEAF_SPACING, most);
-    const tile = this.backend.upload(points, node.transform, spacing);
+    const tile = backend.upload(points, node.transform, spacing);
     if (this.bulk === undefined) this.takeBulk(boxMoved(node.transform, points.bulk));
     return tile;
   }
@@ -374,6 +386,8 @@ export class Stage {
     });
     this.counts.nodesDrawn = drawn.length;
     this.counts.pointsDrawn = points;
+    const own = ({ content }: OctreeNode<GpuTile>): number => content?.spacing ?? Infinity;
+    for (const node of drawn) node.content!.drawnSpacing = drawnSpacing(node, own);
     return drawn
       .map((node) => ({ tile: node.content!, distance: distanceToBox(node.box, eye) }))
       .sort((a, b) => a.distance - b.distance)

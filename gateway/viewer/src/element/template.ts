@@ -19,23 +19,29 @@ const KEYS = `Arrow keys turn, with Shift they move sideways; plus and minus zoo
 C shows cameras, F goes to the next camera, H shows confidence.`;
 
 export interface Parts {
-  readonly canvas: HTMLCanvasElement;
+  canvas: HTMLCanvasElement;
   /** Words over the canvas, such as a fatal error. */
   readonly message: HTMLElement;
   /** What screen readers announce. */
   readonly status: HTMLElement;
 }
 
-export function fill(root: ShadowRoot): Parts {
-  const sheet = new CSSStyleSheet();
-  sheet.replaceSync(STYLE);
-  root.adoptedStyleSheets = [sheet];
+/** Make the canvas; a new one each time, since a context that was given back stays lost. */
+export function makeCanvas(): HTMLCanvasElement {
   const canvas = document.createElement('canvas');
   canvas.tabIndex = 0;
   canvas.setAttribute('part', 'canvas');
   canvas.setAttribute('role', 'application');
   canvas.setAttribute('aria-label', '3D scene');
   canvas.setAttribute('aria-describedby', 'keys');
+  return canvas;
+}
+
+export function fill(root: ShadowRoot): Parts {
+  const sheet = new CSSStyleSheet();
+  sheet.replaceSync(STYLE);
+  root.adoptedStyleSheets = [sheet];
+  const canvas = makeCanvas();
   const keys = text('p', 'unseen', KEYS);
   keys.id = 'keys';
   const message = text('div', 'message', '');

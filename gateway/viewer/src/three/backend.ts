@@ -9,6 +9,8 @@ import type { DecodedPoints } from '../worker/points';
 export interface GpuTile extends TileContent {
   /** Distance of neighbouring points, scene units. */
   readonly spacing: number;
+  /** The same of all that is drawn in its region; the stage sets it. */
+  drawnSpacing: number;
   readonly box: Box;
 }
 

@@ -22,36 +22,35 @@ uniform float strength;
 uniform int radius;
 out vec4 pixel;
 
-const float HOLE = 0.02;    // octaves of depth between a surface and what is seen through it
-const float MOST = 0.06;    // octaves of depth that one neighbour may count
+const float HOLE = 0.014;    // share of depth between a surface and what is seen through it
+const float MOST = 0.042;    // share of depth that one neighbour may count
 const float DARKEST = 0.45;
 
-float logDepth(ivec2 at) {
-  float depth = texelFetch(depths, at, 0).r;
-  return log2(range.x * range.y / (range.y - depth * (range.y - range.x)));
+/** 1 / distance, up to a factor. */
+float nearness(ivec2 at) {
+  return range.y - texelFetch(depths, at, 0).r * (range.y - range.x);
 }
 
 void main() {
   ivec2 at = ivec2(gl_FragCoord.xy);
   ivec2 last = textureSize(depths, 0) - 1;
+  vec4 beside = vec4(
+    nearness(ivec2(max(at.x - radius, 0), at.y)),
+    nearness(ivec2(min(at.x + radius, last.x), at.y)),
+    nearness(ivec2(at.x, max(at.y - radius, 0))),
+    nearness(ivec2(at.x, min(at.y + radius, last.y))));
   pixel = texelFetch(picture, at, 0);
-  float own = pixel.a == 0.0 ? 1e3 : logDepth(at);
-  float sum = 0.0;
-  int nearer = 0;
-  vec4 around = vec4(0.0);
-  for (int i = 0; i < 4; i++) {
-    ivec2 side = (i < 2 ? ivec2(radius, 0) : ivec2(0, radius)) * (1 - 2 * (i & 1));
-    ivec2 there = clamp(at + side, ivec2(0), last);
-    float behind = max(0.0, own - logDepth(there));
-    sum += min(behind, MOST);
-    if (behind > HOLE) {
-      nearer++;
-      around += texelFetch(picture, there, 0);
-    }
+  // The background counts as far away; what is beside it is no nearer than the far plane then.
+  float own = pixel.a == 0.0 ? range.x * 0.5 : nearness(at);
+  vec4 behind = clamp(beside / own - 1.0, 0.0, MOST);
+  bvec4 nearer = greaterThan(behind * step(range.x * 1.001, beside), vec4(HOLE));
+  // A pixel that looks through a crack between points takes the colour of what surrounds it.
+  if ((nearer.x && nearer.y) || (nearer.z && nearer.w)) {
+    ivec2 side = nearer.x && nearer.y ? ivec2(radius, 0) : ivec2(0, radius);
+    pixel = 0.5 * (texelFetch(picture, at + side, 0) + texelFetch(picture, at - side, 0));
+  } else {
+    pixel.rgb *= max(1.0 - dot(behind, vec4(strength)), DARKEST);
   }
-  // A pixel that looks through a gap between points takes the colour of what surrounds it.
-  if (nearer >= 3 && around.a == float(nearer)) pixel = vec4(around.rgb / float(nearer), 1.0);
-  else pixel.rgb *= max(exp2(-sum * strength), DARKEST);
 }
 `;
 

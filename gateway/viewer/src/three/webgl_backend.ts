@@ -31,13 +31,14 @@ import { COMPOSITE_FRAGMENT, FULL_SCREEN_VERTEX, PICK_FRAGMENT } from './composi
 import { FrustaLines } from './frusta_lines';
 import { COVERAGE, POINT_FRAGMENT, POINT_VERTEX } from './point_shader';
 
-/** Halvings of brightness for each octave of depth that a pixel lies behind its neighbours. */
-const EDL_STRENGTH = 5;
+/** Brightness lost for each share of depth that a pixel lies behind a neighbour. */
+const EDL_STRENGTH = 4.5;
 const PICK_SIZE = 17;
 const EMPTY = new Uint8Array(0);
 
 class WebGlTile implements GpuTile {
   readonly bytes: number;
+  drawnSpacing: number;
 
   constructor(
     readonly object: Points,
@@ -45,6 +46,7 @@ class WebGlTile implements GpuTile {
     readonly spacing: number,
     readonly box: Box,
   ) {
+    this.drawnSpacing = spacing;
     this.bytes = points * BYTES_PER_POINT;
   }
 
@@ -134,7 +136,7 @@ export class WebGlBackend implements Backend {
     const perRadian = height / (2 * Math.tan((camera.fov * Math.PI) / 360));
     const coarsest = this.volume?.coarsest ?? 1;
     uniforms.coarsestPixels.value = coarsest * perRadian * COVERAGE * style.pointSize;
-    uniforms.sizeRange.value = [Math.max(1, height / 720), height / 12];
+    uniforms.sizeRange.value = [Math.max(1, height / 720), height / 24];
     uniforms.minConfidence.value = style.minConfidence * 255;
     uniforms.range.value = [camera.near, camera.far];
     uniforms.strength.value = EDL_STRENGTH * style.edl;

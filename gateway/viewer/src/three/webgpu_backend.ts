@@ -33,6 +33,7 @@ const QUAD = new Float32Array([-1, -1, 0, 1, -1, 0, 1, 1, 0, -1, 1, 0]);
 
 class WebGpuTile implements GpuTile {
   readonly bytes: number;
+  drawnSpacing: number;
 
   constructor(
     readonly object: Mesh<InstancedBufferGeometry>,
@@ -40,6 +41,7 @@ class WebGpuTile implements GpuTile {
     readonly spacing: number,
     readonly box: Box,
   ) {
+    this.drawnSpacing = spacing;
     // The renderer keeps the arrays beside the buffers.
     this.bytes = points * BYTES_PER_POINT * 2;
   }
@@ -121,7 +123,7 @@ export class WebGpuBackend implements Backend {
   render({ camera, tiles, style, showCameras }: Frame): void {
     const { uniforms } = this;
     uniforms.perRadian.value = (this.height / (2 * Math.tan((camera.fov * Math.PI) / 360))) * COVERAGE * style.pointSize; // prettier-ignore
-    uniforms.sizes.value.set(Math.max(1, this.height / 720), this.height / 12);
+    uniforms.sizes.value.set(Math.max(1, this.height / 720), this.height / 24);
     uniforms.minConfidence.value = style.minConfidence * 255;
     uniforms.heat.value = style.colorMode === 'confidence' ? 1 : 0;
     const { children } = this.scene;

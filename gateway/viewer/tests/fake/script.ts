@@ -11,8 +11,10 @@ import {
   type WatchJobResponse,
 } from '../../src/gen/epipar/scene/v1/job_service_pb';
 import {
+  CompletionSchema,
   Scene_State,
   SceneSchema,
+  type Completion,
   type Scene,
 } from '../../src/gen/epipar/scene/v1/scene_service_pb';
 
@@ -177,8 +179,14 @@ export const artifact = (uri: string, mediaType: string, sizeBytes: number) => (
   sha256: '',
 });
 
-/** A scene that is finished, with the files of the folder that the store has for it. */
-export function readyScene(id: string, displayName: string, at: number, frames: number): Scene {
+/** A scene that is finished, with the files that an export has; tiles only where a store has them. */
+export function readyScene(
+  id: string,
+  displayName: string,
+  at: number,
+  frames: number,
+  tiles: boolean,
+): Scene {
   const root = `scenes/${id}`;
   const files = [
     'tileset.json:5215',
@@ -188,7 +196,8 @@ export function readyScene(id: string, displayName: string, at: number, frames: 
     'cloud.ply:85741636',
     'export.json:3401',
   ];
-  const artifacts = files.map((file) => {
+  const there = files.filter((file) => tiles || !file.startsWith('tileset'));
+  const artifacts = there.map((file) => {
     const [name = '', size = '0'] = file.split(':');
     const type = name.endsWith('glb') ? 'model/gltf-binary' : 'application/json';
     return artifact(`${root}/exports/default/${name}`, type, Number(size));
@@ -204,13 +213,13 @@ export function readyScene(id: string, displayName: string, at: number, frames: 
     exports: [{ name: 'default', artifacts, createTime: timestampFromMs(at) }],
     artifacts: [
       artifact(`${root}/scene.json`, 'application/json', 1200),
-      artifact(`${root}/transforms.json`, 'application/json', 60_000),
+      ...(tiles ? [artifact(`${root}/transforms.json`, 'application/json', 60_000)] : []),
     ],
   });
 }
 
 /** Scenes and jobs in every state. */
-export function fullStory(now: number): { scenes: Scene[]; jobs: ScriptedJob[] } {
+export function fullStory(now: number, tiles: boolean): { scenes: Scene[]; jobs: ScriptedJob[] } {
   const bare = (id: string, displayName: string, state: Scene_State, ago: number): Scene =>
     create(SceneSchema, {
       name: `scenes/${id}`,
@@ -246,8 +255,23 @@ export function fullStory(now: number): { scenes: Scene[]; jobs: ScriptedJob[] }
         Scene_State.FAILED,
         3 * HOUR,
       ),
-      readyScene('office', 'Office', now - 26 * HOUR, 60),
+      readyScene('office', 'Office', now - 26 * HOUR, 60, tiles),
     ],
     jobs: [waiting, running, failed, done],
   };
+}
+
+/** What a filling leaves beside a scene: the same files again. */
+export function filled(scene: Scene): Completion {
+  const [own] = scene.exports;
+  const root = `${scene.name}/completions/default/exports/default`;
+  const artifacts = (own?.artifacts ?? []).map((file) =>
+    artifact(`${root}/${file.name}`, file.mediaType, Number(file.sizeBytes)),
+  );
+  return create(CompletionSchema, {
+    name: 'default',
+    engine: 'fusion',
+    exports: [{ name: 'default', artifacts }],
+    createTime: timestampFromMs(Date.now()),
+  });
 }

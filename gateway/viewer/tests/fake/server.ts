@@ -26,13 +26,13 @@ const TYPES: Readonly<Record<string, string>> = {
 };
 
 export function startServer(options: ServerOptions): Promise<number> {
-  let world = new World(options.scenes);
+  let world = new World(options.scenes, options.store !== '');
   let handle = makeHandler(world, options);
   const server = createServer((request, response) => {
     const url = new URL(request.url ?? '/', 'http://fake');
     if (url.pathname === '/fake/reset') {
       world.cut();
-      world = new World(url.searchParams.get('scenes') ?? 'full');
+      world = new World(url.searchParams.get('scenes') ?? 'full', options.store !== '');
       handle = makeHandler(world, options);
       response.end('{}');
       return;

@@ -2,13 +2,14 @@
 import { create } from '@bufbuild/protobuf';
 import { timestampFromMs } from '@bufbuild/protobuf/wkt';
 import {
+  Job_Kind,
   Job_State,
   JobSchema,
   WatchJobResponseSchema,
 } from '../../src/gen/epipar/scene/v1/job_service_pb';
 import type { Scene } from '../../src/gen/epipar/scene/v1/scene_service_pb';
 import { Scene_State } from '../../src/gen/epipar/scene/v1/scene_service_pb';
-import { fullStory, jobNow, readyScene, type ScriptedJob } from './script';
+import { filled, fullStory, jobNow, readyScene, type ScriptedJob } from './script';
 
 export interface Upload {
   readonly title: string;
@@ -28,8 +29,11 @@ export class World {
   #cutter = new AbortController();
   #wake: (() => void)[] = [];
 
-  constructor(story: string) {
-    if (story === 'full') Object.assign(this, fullStory(Date.now()));
+  constructor(
+    story: string,
+    private readonly tiles: boolean,
+  ) {
+    if (story === 'full') Object.assign(this, fullStory(Date.now(), tiles));
   }
 
   job(name: string): ScriptedJob | undefined {
@@ -46,7 +50,16 @@ export class World {
     const scene = this.scenes.find(({ name }) => name === now.scene);
     if (scene && now.state === Job_State.SUCCEEDED && scene.state !== Scene_State.READY) {
       const id = scene.name.slice('scenes/'.length);
-      this.scenes[this.scenes.indexOf(scene)] = readyScene(id, scene.displayName, Date.now(), 60);
+      this.scenes[this.scenes.indexOf(scene)] = readyScene(
+        id,
+        scene.displayName,
+        Date.now(),
+        60,
+        this.tiles,
+      );
+    }
+    if (scene && now.state === Job_State.SUCCEEDED && now.kind === Job_Kind.COMPLETION) {
+      scene.completions = [filled(scene)];
     }
     this.#notify();
   }

@@ -18,6 +18,9 @@ from epipar_client import EpiparClient, EpiparError, Retry, ServiceError, Tls, U
 _LAST_WORDS_S = 2.0
 """How long to wait for the exit status of a service whose connection broke."""
 
+_PATIENT = Retry(attempts=8)
+"""A suite whose gateway is being restarted answers again within seconds."""
+
 
 @contextlib.asynccontextmanager
 async def own_service(spec: PartSpec, root: Path) -> AsyncIterator[EpiparClient]:
@@ -77,6 +80,6 @@ def remote_client(arguments: Namespace) -> EpiparClient:
     token = os.environ.get("EPIPAR_TOKEN") or None
     try:
         tls = Tls(*files) if arguments.tls or any(files) else None
-        return EpiparClient(arguments.address, tls=tls, token=token)
+        return EpiparClient(arguments.address, tls=tls, token=token, retry=_PATIENT)
     except (ValueError, OSError) as error:
         raise UsageError(str(error), reason="BAD_REQUEST") from error

@@ -96,18 +96,27 @@ async def _make(
         score = score_scene(opened, truth) if truth.exists() else None
     except SceneFormatError as error:
         raise CorruptArtifactError(str(error), reason="CORRUPT_ARTIFACT") from error
-    if not INPAINT.installed:
-        text = f"completion is left out: {INPAINT.distribution} is not installed"
-        reporter.event("step_skipped", text, {"step": "complete"})
-    elif not any(completion.name == COMPLETION for completion in scene.completions):
-        reporter.event("step", "completing what the camera never saw", {"step": "complete"})
-        await _finished(
-            client,
-            await client.start_completion(SCENE, intent="complete", completion_name=COMPLETION),
-            reporter,
-        )
-        scene = await client.get_scene(SCENE)
-    return Demo(scene, folder, picture, score)
+    return Demo(await _completed(client, scene, reporter), folder, picture, score)
+
+
+async def _completed(client: EpiparClient, scene: Scene, reporter: Reporter) -> Scene:
+    """Return the scene with its completion; without an engine for it, say so and return it."""
+    if any(completion.name == COMPLETION for completion in scene.completions):
+        return scene
+    why = f"{INPAINT.distribution} is not installed"
+    if INPAINT.installed:
+        engines = await client.list_completion_engines()
+        if any(engine.available for engine in engines):
+            reporter.event("step", "completing what the camera never saw", {"step": "complete"})
+            job = await client.start_completion(
+                SCENE, intent="complete", completion_name=COMPLETION
+            )
+            await _finished(client, job, reporter)
+            return await client.get_scene(SCENE)
+        told = [f"{engine.name}: {engine.unavailable_reason}" for engine in engines]
+        why = "; ".join(told) or "no completion engine is installed"
+    reporter.event("step_skipped", f"completion is left out: {why}", {"step": "complete"})
+    return scene
 
 
 async def _reconstructed(client: EpiparClient, sample: Path, reporter: Reporter) -> Scene:

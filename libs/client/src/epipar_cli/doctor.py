@@ -23,7 +23,7 @@ from epipar_cli.services import GATEWAY, GATEWAY_HTTP_PORT, PARTS
 from epipar_client import NotReadyError
 
 _MIN_PYTHON = (3, 11)
-_NEEDED = ("epipar-api", "epipar-scene", "grpcio", "protobuf", "numpy", "Pillow")
+_NEEDED = ("epipar-api", "epipar-scene", "aiohttp", "grpcio", "protobuf", "numpy", "Pillow", "rich")
 _USEFUL = ("epipar-kit", *(spec.distribution for spec in PARTS))
 _ENGINE_GROUPS = (("depth", "epipar.depth_engines"), ("completion", "epipar.completion_engines"))
 _GIB = 2**30

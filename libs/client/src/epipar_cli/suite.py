@@ -104,11 +104,11 @@ class LocalSuite:
             for spec in COMPUTE
             if spec.installed
         ]
-        await together(*(part.start() for part in compute))
+        await together(*(part.start_somewhere() for part in compute))
         if GATEWAY.installed:
-            await self._add(GATEWAY, self._gateway_settings()).start()
+            await self._add(GATEWAY, self._gateway_settings()).start_somewhere()
         if ENVOY.installed:
-            await self._add(ENVOY, self._envoy_settings()).start()
+            await self._add(ENVOY, self._envoy_settings()).start_somewhere()
 
     def _gateway_settings(self) -> dict[str, str]:
         settings = {

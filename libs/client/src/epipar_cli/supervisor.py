@@ -9,6 +9,7 @@ from pathlib import Path
 
 from epipar_cli.log_files import rotate
 from epipar_cli.output import Reporter
+from epipar_cli.ports import preferred_port
 from epipar_cli.process import ServiceProcess
 from epipar_cli.services import PartSpec, service_of
 from epipar_client import EpiparClient, UnavailableError
@@ -77,6 +78,31 @@ class Supervisor:
         else:
             async with EpiparClient(self.address) as client:
                 await client.wait_until_serving(service_of(self.spec))
+
+    async def start_somewhere(self) -> None:
+        """Start the part for the first time; where its port was taken meanwhile, on another.
+
+        Raises:
+            UnavailableError: it does not start.
+        """
+        try:
+            await self.start()
+        except UnavailableError:
+            await self.end()
+            if not self._leave_taken_ports():
+                raise
+            await self.start()
+
+    def _leave_taken_ports(self) -> bool:
+        """Take free ports for those that somebody listens on; tell if there were any."""
+        taken = [
+            name
+            for name in ("PORT", "HTTP_PORT")
+            if preferred_port(int(self._settings.get(name, "0"))) == 0
+            and self._settings.get(name, "0") != "0"
+        ]
+        self._settings |= dict.fromkeys(taken, "0")
+        return bool(taken)
 
     def _remember_addresses(self, process: ServiceProcess) -> None:
         """Have the next start listen where this one does: others were told so."""

@@ -11,6 +11,7 @@ import asyncio
 import json
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
@@ -31,6 +32,8 @@ _VERSION = {"Tus-Resumable": "1.0.0"}
 _PATCH_BYTES = 64 * 2**20
 """Of one request: an answer that often tells how much has arrived."""
 _BLOCK_BYTES = 256 * 1024
+_PATIENCE = 4
+"""So many times more attempts once the server has part of the file."""
 _CONFLICT, _GONE, _LOCKED = 409, 410, 423
 _SEALED = "sealed"
 
@@ -68,6 +71,9 @@ class TusUpload:
         self._size = size
         self._metadata = metadata
         self._retry = retry
+        # A server that has part of the file is worth waiting for: it may be restarting.
+        patience = _PATIENCE if retry.attempts > 1 else 1
+        self._patient = replace(retry, attempts=min(retry.attempts * patience, 100))
         self._on_bytes = on_bytes
 
     async def run(self, on_url: Callable[[str], None]) -> Upload:
@@ -101,7 +107,8 @@ class TusUpload:
             except (UnavailableError, NotReadyError) as failure:
                 error = failure
             failed_attempts += 1
-            delay_s = self._retry.delay_s(failed_attempts, _repeatable(error))
+            retry = self._retry if self.url is None else self._patient
+            delay_s = retry.delay_s(failed_attempts, _repeatable(error))
             if delay_s is None:
                 raise error
             await asyncio.sleep(delay_s)

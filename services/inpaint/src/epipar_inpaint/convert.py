@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from epipar.inpaint.v1 import inpaint_service_pb2 as pb
@@ -52,6 +53,20 @@ def mask_call_from_message(message: pb.MaskOptions) -> MaskCall:
     }
     regions = tuple(_region(region) for region in message.regions)
     return MaskCall(MaskOptions(**given, regions=regions), message.user_masks_uri)
+
+
+@contextmanager
+def fields_of_fresh_masks() -> Iterator[None]:
+    """Name a fault in mask options by their place in a CompleteRequest, "fresh"."""
+    try:
+        yield
+    except InvalidInputError as error:
+        option = error.field.removeprefix("options.")
+        if option not in pb.MaskOptions.DESCRIPTOR.fields_by_name:
+            raise
+        raise InvalidInputError(
+            error.reason, f"fresh.{option}", error.message, **error.metadata
+        ) from error
 
 
 def _region(message: pb.Region) -> Region:

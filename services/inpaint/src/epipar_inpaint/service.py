@@ -15,6 +15,7 @@ from epipar_inpaint.convert import (
     completion_call_from_request,
     completion_result_to_message,
     engine_to_message,
+    fields_of_fresh_masks,
     mask_call_from_message,
     mask_result_to_message,
 )
@@ -76,17 +77,18 @@ class InpaintService(pb_grpc.InpaintServiceServicer):
         context: grpc.aio.ServicerContext[pb.CompleteRequest, AsyncIterator[pb.CompleteResponse]],
     ) -> AsyncIterator[pb.CompleteResponse]:
         """Complete one scene, after its masks where they are asked for, and stream the progress."""
-        call = completion_call_from_request(request)
-        previews = Previews(self._store, call.output_uri)
-        plan = await asyncio.to_thread(
-            plan_completion, self._store, call, self._threads, previews.set_folder
-        )
-        try:
-            async with aclosing(self._complete(plan, previews)) as responses:
-                async for response in responses:
-                    yield response
-        finally:
-            await to_the_end(previews.remove())
+        with fields_of_fresh_masks():
+            call = completion_call_from_request(request)
+            previews = Previews(self._store, call.output_uri)
+            plan = await asyncio.to_thread(
+                plan_completion, self._store, call, self._threads, previews.set_folder
+            )
+            try:
+                async with aclosing(self._complete(plan, previews)) as responses:
+                    async for response in responses:
+                        yield response
+            finally:
+                await to_the_end(previews.remove())
 
     async def _complete(
         self, plan: CompletionPlan, previews: Previews

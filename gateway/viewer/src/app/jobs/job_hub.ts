@@ -6,10 +6,10 @@
  * its stream go.
  */
 import { Code, ConnectError } from '@connectrpc/connect';
-import { fromJson, toJson, type JsonValue } from '@bufbuild/protobuf';
 import { JobSchema, type Job } from '../../gen/epipar/scene/v1/job_service_pb';
 import type { JobClient } from '../api/clients';
 import { problemOf, type Problem } from '../api/errors';
+import { pack, unpack } from '../packed';
 import { applyEvent, isActive, snapshotOf, type JobSnapshot } from './job_state';
 import { pageWake, watchJob, WATCH_DEFAULTS, WatchGapError, type WatchStatus } from './watch';
 
@@ -208,7 +208,7 @@ export class JobHub {
         sessionStorage.removeItem(MEMORY_PREFIX + name);
         return;
       }
-      const value = { sequence: sequence.toString(), job: toJson(JobSchema, job) };
+      const value = { sequence: sequence.toString(), job: pack(JobSchema, job) };
       sessionStorage.setItem(MEMORY_PREFIX + name, JSON.stringify(value));
     } catch {
       // A full or forbidden storage costs a replay, no more.
@@ -220,8 +220,8 @@ function recall(name: string): JobView {
   try {
     const text = sessionStorage.getItem(MEMORY_PREFIX + name);
     if (text === null) return { stale: false };
-    const { sequence, job } = JSON.parse(text) as { sequence: string; job: JsonValue };
-    const known = fromJson(JobSchema, job);
+    const { sequence, job } = JSON.parse(text) as { sequence: string; job: string };
+    const known = unpack(JobSchema, job);
     return { ...snapshotOf(known), sequence: BigInt(sequence), stale: false };
   } catch {
     return { stale: false };

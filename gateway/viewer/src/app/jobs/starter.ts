@@ -1,11 +1,5 @@
 /** Starts jobs, and remembers in this browser what was asked, so that a failed one can be repeated. */
-import {
-  create,
-  fromJson,
-  toJson,
-  type JsonValue,
-  type MessageInitShape,
-} from '@bufbuild/protobuf';
+import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import {
   StartCompletionRequestSchema,
   StartExportRequestSchema,
@@ -13,6 +7,7 @@ import {
   type Job,
 } from '../../gen/epipar/scene/v1/job_service_pb';
 import type { JobClient } from '../api/clients';
+import { pack, unpack } from '../packed';
 
 type StartClient = Pick<JobClient, 'startReconstruction' | 'startExport' | 'startCompletion'>;
 type Kind = 'reconstruction' | 'export' | 'completion';
@@ -20,7 +15,8 @@ type Kind = 'reconstruction' | 'export' | 'completion';
 interface Asked {
   readonly job: string;
   readonly kind: Kind;
-  readonly request: JsonValue;
+  /** The request, packed. */
+  readonly request: string;
 }
 
 const STORAGE_KEY = 'epipar.asked';
@@ -48,19 +44,19 @@ export class JobStarter {
   ): Promise<Job> {
     const request = create(StartReconstructionRequestSchema, init);
     const { job } = await this.client.startReconstruction(request);
-    return this.#keep('reconstruction', toJson(StartReconstructionRequestSchema, request), job);
+    return this.#keep('reconstruction', pack(StartReconstructionRequestSchema, request), job);
   }
 
   async export(init: MessageInitShape<typeof StartExportRequestSchema>): Promise<Job> {
     const request = create(StartExportRequestSchema, init);
     const { job } = await this.client.startExport(request);
-    return this.#keep('export', toJson(StartExportRequestSchema, request), job);
+    return this.#keep('export', pack(StartExportRequestSchema, request), job);
   }
 
   async completion(init: MessageInitShape<typeof StartCompletionRequestSchema>): Promise<Job> {
     const request = create(StartCompletionRequestSchema, init);
     const { job } = await this.client.startCompletion(request);
-    return this.#keep('completion', toJson(StartCompletionRequestSchema, request), job);
+    return this.#keep('completion', pack(StartCompletionRequestSchema, request), job);
   }
 
   /** True where this browser knows how the job was started. */
@@ -75,13 +71,13 @@ export class JobStarter {
     const requestId = newRequestId();
     switch (asked.kind) {
       case 'reconstruction': {
-        const request = fromJson(SCHEMAS.reconstruction, asked.request);
+        const request = unpack(SCHEMAS.reconstruction, asked.request);
         return this.reconstruction({ ...request, scene: job.scene, requestId });
       }
       case 'export':
-        return this.export({ ...fromJson(SCHEMAS.export, asked.request), requestId });
+        return this.export({ ...unpack(SCHEMAS.export, asked.request), requestId });
       case 'completion':
-        return this.completion({ ...fromJson(SCHEMAS.completion, asked.request), requestId });
+        return this.completion({ ...unpack(SCHEMAS.completion, asked.request), requestId });
     }
   }
 
@@ -93,7 +89,7 @@ export class JobStarter {
     }
   }
 
-  #keep(kind: Kind, request: JsonValue, job: Job | undefined): Job {
+  #keep(kind: Kind, request: string, job: Job | undefined): Job {
     if (!job) throw new TypeError(`Starting a ${kind} was answered without a job`);
     const others = this.#asked().filter((asked) => asked.job !== job.name);
     const all = [...others, { job: job.name, kind, request }].slice(-MOST_REMEMBERED);

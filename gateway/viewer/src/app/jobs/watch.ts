@@ -121,7 +121,7 @@ async function follow(
   try {
     const stream = parts.client.watchJob(
       { name, afterSequence: after },
-      { signal: pulse.signal, timeoutMs: 0 },
+      { signal: pulse.signal, timeoutMs: 0, onHeader: pulse.onHeader },
     );
     for await (const event of stream) {
       if (pulse.signal.aborted) break;
@@ -163,6 +163,11 @@ class Pulse {
   get signal(): AbortSignal {
     return this.#controller.signal;
   }
+
+  /** The server has answered; whether it has something to say is another matter. */
+  readonly onHeader = (): void => {
+    if (!this.signal.aborted) this.#parts.onStatus('live');
+  };
 
   beat(): void {
     this.heard = true;

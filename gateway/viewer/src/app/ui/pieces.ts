@@ -17,7 +17,7 @@ export function problemCard(problem: Problem, actions: Content = nothing): Templ
     <strong>${problem.title}</strong>
     ${problem.message ? html`<p class="small">${problem.message}</p>` : nothing}
     ${
-      problem.fields.length > 0
+      problem.fields.some(({ message }) => message !== problem.message)
         ? html`<ul class="small">
             ${problem.fields.map(({ field, message }) => html`<li><b>${field}</b>: ${message}</li>`)}
           </ul>`

@@ -65,7 +65,10 @@ export class JobPanel extends Part {
     }
     return html`
       <div class="job-head">
-        ${this.compact ? html`<h2>${kindWords(job.kind)}</h2>` : nothing} ${jobChip(job.state)}
+        <h2 class=${this.compact ? '' : 'sr-only'}>
+          ${this.compact ? kindWords(job.kind) : 'Progress'}
+        </h2>
+        ${jobChip(job.state)}
         <p class="small muted numbers job-time">${this.timeWords(job)}</p>
         ${
           stale && isActive(job.state)

@@ -278,7 +278,9 @@ export class Stage extends Part {
       return;
     }
     if (this.brokenTiles++ === 0) {
-      this.app.toasts.say('A part of the scene cannot be read and is left out; the rest is shown.');
+      this.app.toasts.warn(
+        'A part of the scene cannot be read and is left out; the rest is shown.',
+      );
     }
   };
 

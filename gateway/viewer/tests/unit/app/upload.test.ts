@@ -51,7 +51,7 @@ class HeldSender implements Sender {
 
 class Starter {
   readonly requests: { upload?: string; requestId?: string }[] = [];
-  refusal: unknown;
+  refusal: Error | undefined;
 
   reconstruction(request: { upload?: string; requestId?: string }): Promise<Job> {
     this.requests.push(request);

@@ -65,9 +65,9 @@ describe('SpacingVolume', () => {
   it('tells the finest drawn spacing at every place, within a step of 2^(1/16)', () => {
     const volume = new SpacingVolume(cube(0, 8));
     volume.fill([
-      { box: cube(0, 4), spacing: 0.13 },
-      { box: cube(0, 8), spacing: 1 },
-      { box: cube(0, 1), spacing: 0.01 },
+      { box: cube(0, 4), drawnSpacing: 0.13 },
+      { box: cube(0, 8), drawnSpacing: 1 },
+      { box: cube(0, 1), drawnSpacing: 0.01 },
     ]);
     const within = (value: number, wanted: number): void => {
       expect(Math.abs(Math.log2(value / wanted))).toBeLessThan(1 / 16);
@@ -80,7 +80,7 @@ describe('SpacingVolume', () => {
 
   it('keeps a tile that is smaller than a voxel', () => {
     const volume = new SpacingVolume(cube(0, 64));
-    volume.fill([{ box: cube(0, 64), spacing: 1 }, { box: cube(10.1, 0.2), spacing: 0.1 }]); // prettier-ignore
+    volume.fill([{ box: cube(0, 64), drawnSpacing: 1 }, { box: cube(10.1, 0.2), drawnSpacing: 0.1 }]); // prettier-ignore
     expect(volume.at([10.2, 0.1, 0.1])).toBeLessThan(0.2);
     expect(volume.at([20, 0.1, 0.1])).toBe(1);
   });

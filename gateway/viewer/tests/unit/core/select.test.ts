@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { drawnSpacing } from '../../../src/core/drawn_spacing';
 import { frustumFromMatrix } from '../../../src/core/frustum';
 import { select } from '../../../src/core/select';
 import { cube, node, type Node, viewFrom } from './trees';
@@ -98,6 +99,29 @@ describe('select', () => {
     const coarse = select(root, eye(0.8), wide, refined.drawn);
     expect(coarse.drawn.length).toBe(1);
     expect(select(root, eye(0.95), wide, coarse.drawn).drawn.length).toBe(1);
+  });
+});
+
+describe('drawnSpacing', () => {
+  const own = ({ error }: Node): number => error || 0.01;
+
+  it('is that of the children where all in view are drawn, else the node’s own', () => {
+    const { root, near, far } = family();
+    select(root, viewFrom([-1, 0, 0]), wide, []);
+    expect(drawnSpacing(root, own)).toBe(0.01);
+    far.state = 'absent';
+    select(root, viewFrom([-1, 0, 0]), wide, [root, near, far]);
+    expect(drawnSpacing(root, own)).toBe(0.5);
+    expect(drawnSpacing(near, own)).toBe(0.01);
+  });
+
+  it('does not wait for children out of view', () => {
+    const { root, far } = family();
+    far.state = 'absent';
+    const view = viewFrom([-1, 0, 0]);
+    view.frustum.set([-1, 0, 0, 5]);
+    select(root, view, wide, []);
+    expect(drawnSpacing(root, own)).toBe(0.01);
   });
 });
 

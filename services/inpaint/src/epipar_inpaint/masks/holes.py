@@ -10,14 +10,18 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from epipar_inpaint.masks.options import MaskOptions, scaled_px
 from epipar_scene.arrays import F32, F64, U8, Bools
 from epipar_scene.frames import Frame
-from epipar_scene.geometry import backproject, pixel_centers
+from epipar_scene.geometry import unproject
 
 _UNSURE_REACH_PX = 12.0
 """How far from a region's known pixels an unsure pixel may still be one of them, at width 640."""
+
+_BEFORE = 0.9
+"""Depth below this share of a region's depth stands before it, trusted or not."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,6 +34,8 @@ class FrameData:
         confidence: (H, W) 255 * confidence.
         sky: (H, W) True = sky; None where the scene has no sky mask.
         user_hole: (H, W) True = take away; None where there is no user mask.
+        region_depth: (H, W) nearest surface of the regions as other views tell; infinity = none.
+            None where nobody told.
     """
 
     frame: Frame
@@ -37,6 +43,13 @@ class FrameData:
     confidence: U8
     sky: Bools | None = None
     user_hole: Bools | None = None
+    region_depth: F32 | None = None
+
+    def is_sure(self, options: MaskOptions) -> Bools:
+        """Return the (H, W) pixels whose depth is known and trusted."""
+        is_known = np.isfinite(self.depth) & (self.depth > 0)
+        trusted: Bools = is_known & (self.confidence >= 255 * options.min_confidence)
+        return trusted
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,8 +69,7 @@ def find_holes(data: FrameData, options: MaskOptions) -> Holes:
     colour alone.
     """
     sky = data.sky if data.sky is not None else np.zeros(data.depth.shape, np.bool_)
-    is_known = np.isfinite(data.depth) & (data.depth > 0)
-    is_sure = is_known & (data.confidence >= 255 * options.min_confidence)
+    is_sure = data.is_sure(options)
     asked = np.zeros(data.depth.shape, np.bool_)
     if data.user_hole is not None:
         asked |= data.user_hole
@@ -78,40 +90,69 @@ def _in_regions(data: FrameData, is_sure: Bools, sky: Bools, options: MaskOption
     """Return the (H, W) pixels that show what lies in a region.
 
     A pixel with trusted depth shows it if its point lies in the region. A pixel without is unsure;
-    it counts only if its ray passes through the region, and then
+    it counts
 
+    - where another view has a trusted point of the region and nothing here says that something
+      stands before it, and else, if its ray passes through the region,
     - where it belongs to an unsure area that only the region's pixels enclose, or
     - where it is nearer to a pixel of the region than to one with trusted depth that is not, and
       within 12 pixels (at width 640) of it.
 
-    An object without any trusted depth is therefore not found by a region: a user mask is the way.
+    An object of which no view trusts its depth is therefore not found: a user mask is the way.
     """
-    camera, pose = data.frame.intrinsics, data.frame.cam_to_world
-    shape = data.depth.shape
+    frame, shape = data.frame, data.depth.shape
     sure = np.flatnonzero(is_sure)
-    depth = np.where(is_sure, data.depth, np.float32(0))
-    points = backproject(depth, camera, pose)[sure]
+    depth = data.depth.flat[sure].astype(np.float64)
+    points = unproject(_centers(sure, shape), depth, frame.intrinsics, frame.cam_to_world)
     inside = np.zeros(shape, np.bool_)
     for region in options.regions:
-        inside.flat[sure[region.contains(points)]] = True
+        inside.flat[sure[region.contains(points.astype(np.float32))]] = True
+    elsewhere = (is_sure | sky) & ~inside
+    if data.region_depth is not None:
+        inside |= _told_by_others(data, data.region_depth) & ~elsewhere
     if not inside.any():
         return inside
-    unsure = np.flatnonzero(~is_sure & ~sky)
-    pixels = pixel_centers(camera.width, camera.height)[unsure]
-    rays = np.stack(
-        [
-            (pixels[:, 0] - camera.cx) / camera.fx,
-            (pixels[:, 1] - camera.cy) / camera.fy,
-            np.ones(len(pixels)),
-        ],
-        axis=1,
-    )
-    directions: F64 = rays @ pose[:3, :3].T
+    reach_px = scaled_px(_UNSURE_REACH_PX, shape[1])
+    # Farther from `inside` nothing is near, and no area is enclosed.
+    unsure = np.flatnonzero(~inside & ~elsewhere & _around(inside, int(np.ceil(reach_px)) + 1))
+    directions = _rays(_centers(unsure, shape), frame)
     candidate = np.zeros(shape, np.bool_)
     for region in options.regions:
-        candidate.flat[unsure[region.crossed_by(pose[:3, 3], directions)]] = True
-    elsewhere = (is_sure | sky) & ~inside
-    return inside | _joined(inside, candidate, elsewhere, scaled_px(_UNSURE_REACH_PX, shape[1]))
+        crossed = region.crossed_by(frame.cam_to_world[:3, 3], directions)
+        candidate.flat[unsure[crossed]] = True
+    return inside | _joined(inside, candidate, elsewhere, reach_px)
+
+
+def _centers(indices: NDArray[np.intp], shape: tuple[int, ...]) -> F64:
+    """Return the (N, 2) centres (x, y) of pixels given by their places in row-major order."""
+    row, column = np.unravel_index(indices, shape)
+    return np.stack([column + 0.5, row + 0.5], axis=1)
+
+
+def _rays(pixels: F64, frame: Frame) -> F64:
+    """Return the (N, 3) world directions of pixels, of length 1 along the optical axis."""
+    camera, turn = frame.intrinsics, frame.cam_to_world[:3, :3]
+    x = (pixels[:, 0] - camera.cx) / camera.fx
+    y = (pixels[:, 1] - camera.cy) / camera.fy
+    return np.stack([a * x + b * y + c for a, b, c in turn], axis=1)
+
+
+def _around(inside: Bools, margin_px: int) -> Bools:
+    """Return the (H, W) pixels of the rectangle around `inside`, grown by a margin."""
+    window = np.zeros(inside.shape, np.bool_)
+    rows, columns = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
+    window[
+        max(0, rows[0] - margin_px) : rows[-1] + margin_px + 1,
+        max(0, columns[0] - margin_px) : columns[-1] + margin_px + 1,
+    ] = True
+    return window
+
+
+def _told_by_others(data: FrameData, region_depth: F32) -> Bools:
+    """Return the (H, W) pixels in which others see the region, unless depth here stands before it."""
+    with np.errstate(invalid="ignore"):
+        before = (data.depth > 0) & (data.depth < _BEFORE * region_depth)
+    return np.isfinite(region_depth) & ~before
 
 
 def _joined(inside: Bools, candidate: Bools, elsewhere: Bools, reach_px: float) -> Bools:

@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from epipar_inpaint.masks import seen
 from epipar_inpaint.masks.holes import FrameData, Holes, find_holes
 from epipar_inpaint.masks.mask_set import (
@@ -25,6 +27,7 @@ from epipar_inpaint.masks.mask_set import (
 )
 from epipar_inpaint.masks.options import MaskOptions
 from epipar_inpaint.masks.overlay import overlay_frames, write_overlay
+from epipar_inpaint.masks.region_points import RegionPoints, points_in_regions
 from epipar_inpaint.masks.user_masks import check_user_masks, read_user_mask
 from epipar_inpaint.scenes import corrupt_artifacts, open_scene
 from epipar_kit.events import Report
@@ -35,7 +38,7 @@ from epipar_scene.folder import SceneFolder
 from epipar_scene.frames import Frame
 from epipar_scene.json_text import write_json_object
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Raised when the same options give other masks; part of every content hash."""
 
 _UNFINISHED = ".statistics"
@@ -144,9 +147,13 @@ class _Maker:
         """Make what is not made yet, and finish the set."""
         output = self.request.output
         frames = self.folder.frames
+        todo = [i for i, frame in enumerate(frames) if not has_holes(output, frame)]
+        region_points: RegionPoints | None = None
+        if self.request.options.regions and todo:
+            with self._stage("regions"):
+                region_points = self._region_points(pool)
         with self._stage("masks"):
-            todo = [i for i, frame in enumerate(frames) if not has_holes(output, frame)]
-            self._each(pool, "masks", todo, self._mask)
+            self._each(pool, "masks", todo, lambda index: self._mask(index, region_points))
         with self._stage("statistics"):
             statistics = self._statistics(pool)
         with self._stage("overlay"):
@@ -157,7 +164,24 @@ class _Maker:
         write_json_object(output / MANIFEST, self._manifest(statistics))
         return MaskResult(dict(self.seconds), len(frames) - len(todo))
 
-    def _mask(self, index: int) -> None:
+    def _region_points(self, pool: Executor) -> RegionPoints:
+        """Collect what every view trusts of the regions, in the order of the views."""
+        frames, options = self.folder.frames, self.request.options
+        parts: list[F32] = [np.zeros((0, 4), np.float32)] * len(frames)
+
+        def collect(index: int) -> None:
+            frame = frames[index]
+            with corrupt_artifacts():
+                depth = self.folder.depth(frame)
+                data = FrameData(frame, depth, self.folder.confidence_bytes(frame))
+            parts[index] = points_in_regions(
+                depth, data.is_sure(options), frame, options.regions, len(frames)
+            )
+
+        self._each(pool, "regions", list(range(len(frames))), collect)
+        return RegionPoints(np.concatenate(parts))
+
+    def _mask(self, index: int, region_points: RegionPoints | None) -> None:
         frame = self.folder.frames[index]
         painted = self.request.user_masks
         with corrupt_artifacts():
@@ -167,6 +191,7 @@ class _Maker:
                 self.folder.confidence_bytes(frame),
                 self.folder.sky(frame),
                 None if painted is None else read_user_mask(painted.path, frame),
+                None if region_points is None else region_points.nearest_depth(frame),
             )
         write_holes(self.request.output, frame, find_holes(data, self.request.options))
 
