@@ -11,12 +11,13 @@ import cv2
 import numpy as np
 import pytest
 
-from epipar_inpaint.engine import CompletionOptions, CompletionRequest
+from epipar_inpaint.engine import CompletionOptions, CompletionRequest, CompletionResult
 from epipar_inpaint.fusion.engine import FusionEngine
 from epipar_inpaint.masks.holes import Holes
 from epipar_inpaint.masks.mask_set import write_holes
 from epipar_inpaint.painters import PAINTER_NAMES
 from epipar_kit.errors import CorruptArtifactError, InvalidInputError
+from epipar_kit.events import Report
 from epipar_scene.folder import SceneFolder
 from epipar_scene.frames import Frame
 
@@ -48,7 +49,16 @@ class Case:
         for view, hole in zip(self.room.views, self.holes, strict=True):
             write_holes(root / "masks", view.frame, hole)
 
-    def complete(self, name="out", *, seed=0, workers=1, seen=None, painter="exemplar", digest="0"):
+    def complete(
+        self,
+        name: str = "out",
+        *,
+        seed: int = 0,
+        workers: int = 1,
+        seen: Report | None = None,
+        painter: str = "exemplar",
+        digest: str = "0",
+    ) -> tuple[SceneFolder, CompletionResult]:
         request = CompletionRequest(
             self.root / "scene",
             (self.root / "masks").resolve(),
@@ -101,10 +111,17 @@ class Case:
         return float(10 * np.log10(255**2 / mean)), float(error.mean()) if len(error) else 0.0
 
 
+def read_picture(path: str, flags: int = cv2.IMREAD_COLOR) -> np.ndarray:
+    """Read a picture that must be there."""
+    picture = cv2.imread(path, flags)
+    assert picture is not None, path
+    return np.asarray(picture)
+
+
 def blobs(number: int, view: View) -> Holes:
     """Blobs at random: what one view lacks, another has."""
-    noise = np.random.default_rng(number).standard_normal(view.seen.depth.shape)
-    noise = cv2.GaussianBlur(noise, (0, 0), 5.0)
+    white = np.random.default_rng(number).standard_normal(view.seen.depth.shape)
+    noise = np.asarray(cv2.GaussianBlur(white, (0, 0), 5.0))
     hole = noise > np.quantile(noise, 0.88)
     return Holes(hole, hole & (view.seen.depth > 0))
 
@@ -131,7 +148,7 @@ def blobbed(tmp_path_factory) -> Case:
 
 
 @pytest.fixture(scope="module")
-def completed(blobbed) -> SceneFolder:
+def completed(blobbed: Case) -> SceneFolder:
     return blobbed.complete()[0]
 
 
@@ -201,7 +218,7 @@ def test_the_wall_behind_a_missing_object_is_not_taken_for_it(tmp_path):
         case = Case(tmp_path / intent, ball, intent=intent)
         made, _ = case.complete()
         shares = [
-            (made.provenance(frame)[view.ball] == 1).mean()
+            (np.asarray(made.provenance(frame))[view.ball] == 1).mean()
             for frame, view in zip(made.frames, case.room.views, strict=True)
         ]
         taken[intent] = float(np.mean(shares))
@@ -240,7 +257,7 @@ def test_sky_stays_sky(tmp_path):
     for frame, view in zip(made.frames, case.room.views, strict=True):
         sky = view.seen.ids == SKY
         assert sky.any()
-        assert made.sky(frame)[sky].all()
+        assert np.asarray(made.sky(frame))[sky].all()
         assert not made.depth(frame)[sky].any()
         assert not made.confidence(frame)[sky].any()
 
@@ -345,7 +362,7 @@ def test_previews_are_pictures_inside_the_output(blobbed):
     )
 
     def preview(path: Path) -> None:
-        shown.append(cv2.imread(str(path)).shape)
+        shown.append(read_picture(str(path)).shape)
         assert path.is_relative_to(request.output)
 
     FusionEngine().complete(request, lambda *_: None, preview)
@@ -406,7 +423,7 @@ def _shrink(root: Path, frame: Frame, masks: Path) -> None:
         masks / f"color/{frame.name}.png",
         masks / f"depth/{frame.name}.png",
     ):
-        picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        picture = read_picture(str(path), cv2.IMREAD_UNCHANGED)
         cv2.imwrite(str(path), cv2.resize(picture, size, interpolation=cv2.INTER_NEAREST))
     depth = np.load(root / frame.depth_path)
     np.save(root / frame.depth_path, cv2.resize(depth, size, interpolation=cv2.INTER_NEAREST))
@@ -426,7 +443,7 @@ def test_wrong_masks_and_options_are_refused_with_typed_errors(tmp_path):
         case.complete(painter="oil")
     assert refused.value.reason == "BAD_OPTION"
     mask = tmp_path / "masks/color/frame_00002.png"
-    levels = cv2.imread(str(mask), cv2.IMREAD_UNCHANGED)
+    levels = read_picture(str(mask), cv2.IMREAD_UNCHANGED)
     for broken in (np.where(levels == 0, 128, levels).astype(np.uint8), levels[:-2]):
         cv2.imwrite(str(mask), broken)
         with pytest.raises(CorruptArtifactError) as corrupt:

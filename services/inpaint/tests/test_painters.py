@@ -22,7 +22,13 @@ def square_hole(shape: tuple[int, int], side: int = 24) -> np.ndarray:
     return hole
 
 
-def paint(name, images, hole, forbidden=None, seed=0):
+def paint(
+    name: str,
+    images: np.ndarray,
+    hole: np.ndarray,
+    forbidden: np.ndarray | None = None,
+    seed: int = 0,
+) -> np.ndarray:
     forbidden = np.zeros_like(hole) if forbidden is None else forbidden
     return make_painter(name).paint(images, hole, forbidden, None, 1.0, seed)
 
