@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from epipar_kit.events import Report
 from epipar_scene.folder import SceneFolder
 from epipar_scene.frames import Frame
 
-from .rooms import SKY, View, make_room
+from .rooms import SKY, Picture, View, make_room
 
 VIEWS = 6
 KINDS = ("images", "depth", "confidence", "provenance")
@@ -30,11 +31,21 @@ KINDS = ("images", "depth", "confidence", "provenance")
 class Case:
     """A room on disk with holes in it, and its truth."""
 
-    def __init__(self, root: Path, holes, *, intent="complete", disturb=None, **room) -> None:
-        self.root, self.intent = root, intent
+    def __init__(
+        self,
+        root: Path,
+        holes: Callable[[int, View], Holes],
+        *,
+        intent: Intent = "complete",
+        disturb: Callable[[int, F32], F32] | None = None,
+        views: int = VIEWS,
+        outdoor: bool = False,
+    ) -> None:
+        self.root = root
+        self.intent: Intent = intent
         self.holes: list[Holes] = []
 
-        def edit(number, view):
+        def edit(number: int, view: View) -> tuple[U8, F32, F32]:
             made = holes(number, view)
             self.holes.append(made)
             image = np.where(made.color[..., None], 255, view.seen.image).astype(np.uint8)
@@ -43,9 +54,7 @@ class Case:
                 depth = disturb(number, depth)
             return image, depth, np.where(depth > 0, 0.9, 0).astype(np.float32)
 
-        self.room = make_room(
-            root / "scene", seed=4, views=room.pop("views", VIEWS), edit=edit, **room
-        )
+        self.room = make_room(root / "scene", seed=4, views=views, edit=edit, outdoor=outdoor)
         for view, hole in zip(self.room.views, self.holes, strict=True):
             write_holes(root / "masks", view.frame, hole)
 
@@ -72,7 +81,7 @@ class Case:
         result = FusionEngine().complete(request, report, lambda _: None)
         return SceneFolder.open(self.root / name), result
 
-    def truth(self, view: View):
+    def truth(self, view: View) -> Picture:
         return view.behind if self.intent == "remove" else view.seen
 
     def depth_error(self, made: SceneFolder) -> float:
@@ -189,7 +198,7 @@ def test_what_another_view_sees_is_taken_from_there(blobbed, completed):
     assert blobbed.depth_error(completed) < 0.012
     share = np.mean(
         [
-            (completed.provenance(f)[h.color] == 1).mean()
+            (filled_by(completed, f)[h.color] == 1).mean()
             for f, h in zip(completed.frames, blobbed.holes, strict=True)
         ]
     )

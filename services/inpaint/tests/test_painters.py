@@ -7,6 +7,7 @@ import pytest
 
 from epipar_inpaint.painters import PAINTER_NAMES, make_painter
 from epipar_kit.errors import InvalidInputError
+from epipar_scene.arrays import U8, Bools
 
 
 def stripes(height: int = 96, width: int = 128, period: int = 12) -> np.ndarray:
