@@ -12,13 +12,13 @@ import cv2
 import numpy as np
 import pytest
 
-from epipar_inpaint.engine import CompletionOptions, CompletionRequest, CompletionResult
+from epipar_inpaint.engine import CompletionOptions, CompletionRequest, CompletionResult, Intent
 from epipar_inpaint.fusion.engine import FusionEngine
 from epipar_inpaint.masks.holes import Holes
 from epipar_inpaint.masks.mask_set import write_holes
 from epipar_inpaint.painters import PAINTER_NAMES
 from epipar_kit.errors import CorruptArtifactError, InvalidInputError
-from epipar_kit.events import Report
+from epipar_scene.arrays import F32, U8
 from epipar_scene.folder import SceneFolder
 from epipar_scene.frames import Frame
 
@@ -64,7 +64,7 @@ class Case:
         *,
         seed: int = 0,
         workers: int = 1,
-        seen: Report | None = None,
+        seen: Callable[..., None] | None = None,
         painter: str = "exemplar",
         digest: str = "0",
     ) -> tuple[SceneFolder, CompletionResult]:
@@ -120,17 +120,10 @@ class Case:
         return float(10 * np.log10(255**2 / mean)), float(error.mean()) if len(error) else 0.0
 
 
-def read_picture(path: str, flags: int = cv2.IMREAD_COLOR) -> np.ndarray:
-    """Read a picture that must be there."""
-    picture = cv2.imread(path, flags)
-    assert picture is not None, path
-    return np.asarray(picture)
-
-
 def blobs(number: int, view: View) -> Holes:
     """Blobs at random: what one view lacks, another has."""
-    white = np.random.default_rng(number).standard_normal(view.seen.depth.shape)
-    noise = np.asarray(cv2.GaussianBlur(white, (0, 0), 5.0))
+    grains = np.random.default_rng(number).standard_normal(view.seen.depth.shape)
+    noise = cv2.GaussianBlur(grains, (0, 0), 5.0)
     hole = noise > np.quantile(noise, 0.88)
     return Holes(hole, hole & (view.seen.depth > 0))
 
@@ -157,8 +150,21 @@ def blobbed(tmp_path_factory) -> Case:
 
 
 @pytest.fixture(scope="module")
-def completed(blobbed: Case) -> SceneFolder:
-    return blobbed.complete()[0]
+def completed(blobbed) -> SceneFolder:
+    made: SceneFolder = blobbed.complete()[0]
+    return made
+
+
+def filled_by(made: SceneFolder, frame: Frame) -> U8:
+    provenance = made.provenance(frame)
+    assert provenance is not None
+    return provenance
+
+
+def read(path: Path) -> U8:
+    picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    assert picture is not None
+    return np.asarray(picture, np.uint8)
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -227,7 +233,7 @@ def test_the_wall_behind_a_missing_object_is_not_taken_for_it(tmp_path):
         case = Case(tmp_path / intent, ball, intent=intent)
         made, _ = case.complete()
         shares = [
-            (np.asarray(made.provenance(frame))[view.ball] == 1).mean()
+            (filled_by(made, frame)[view.ball] == 1).mean()
             for frame, view in zip(made.frames, case.room.views, strict=True)
         ]
         taken[intent] = float(np.mean(shares))
@@ -266,7 +272,9 @@ def test_sky_stays_sky(tmp_path):
     for frame, view in zip(made.frames, case.room.views, strict=True):
         sky = view.seen.ids == SKY
         assert sky.any()
-        assert np.asarray(made.sky(frame))[sky].all()
+        found = made.sky(frame)
+        assert found is not None
+        assert found[sky].all()
         assert not made.depth(frame)[sky].any()
         assert not made.confidence(frame)[sky].any()
 
@@ -371,7 +379,7 @@ def test_previews_are_pictures_inside_the_output(blobbed):
     )
 
     def preview(path: Path) -> None:
-        shown.append(read_picture(str(path)).shape)
+        shown.append(read(path).shape)
         assert path.is_relative_to(request.output)
 
     FusionEngine().complete(request, lambda *_: None, preview)
@@ -432,7 +440,7 @@ def _shrink(root: Path, frame: Frame, masks: Path) -> None:
         masks / f"color/{frame.name}.png",
         masks / f"depth/{frame.name}.png",
     ):
-        picture = read_picture(str(path), cv2.IMREAD_UNCHANGED)
+        picture = read(path)
         cv2.imwrite(str(path), cv2.resize(picture, size, interpolation=cv2.INTER_NEAREST))
     depth = np.load(root / frame.depth_path)
     np.save(root / frame.depth_path, cv2.resize(depth, size, interpolation=cv2.INTER_NEAREST))
@@ -452,7 +460,7 @@ def test_wrong_masks_and_options_are_refused_with_typed_errors(tmp_path):
         case.complete(painter="oil")
     assert refused.value.reason == "BAD_OPTION"
     mask = tmp_path / "masks/color/frame_00002.png"
-    levels = read_picture(str(mask), cv2.IMREAD_UNCHANGED)
+    levels = read(mask)
     for broken in (np.where(levels == 0, 128, levels).astype(np.uint8), levels[:-2]):
         cv2.imwrite(str(mask), broken)
         with pytest.raises(CorruptArtifactError) as corrupt:

@@ -23,13 +23,7 @@ def square_hole(shape: tuple[int, int], side: int = 24) -> np.ndarray:
     return hole
 
 
-def paint(
-    name: str,
-    images: np.ndarray,
-    hole: np.ndarray,
-    forbidden: np.ndarray | None = None,
-    seed: int = 0,
-) -> np.ndarray:
+def paint(name: str, images: U8, hole: Bools, forbidden: Bools | None = None, seed: int = 0) -> U8:
     forbidden = np.zeros_like(hole) if forbidden is None else forbidden
     return make_painter(name).paint(images, hole, forbidden, None, 1.0, seed)
 
