@@ -15,18 +15,19 @@ export const MOST_COARSE = 3;
 export class MotionQuality {
   private learned = 1;
   private lastMoving: number | undefined;
+  private isAtRest = true;
 
   /**
    * Take note of a frame that begins.
    *
    * @param now milliseconds
-   * @param isMoving whether the camera has moved since the last frame
+   * @param hasMoved whether the camera has moved since the last frame
    * @returns the factor on the wanted distance between points, 1 at rest
    */
-  begin(now: number, isMoving: boolean): number {
-    if (!isMoving) {
-      this.lastMoving = undefined;
-      return 1;
+  begin(now: number, hasMoved: boolean): number {
+    if (!hasMoved) {
+      if (this.isAtRest) this.lastMoving = undefined;
+      return this.isAtRest ? 1 : this.learned;
     }
     if (this.lastMoving !== undefined) {
       const took = now - this.lastMoving;
@@ -34,6 +35,12 @@ export class MotionQuality {
       else if (took < FAST_MS) this.learned = Math.max(this.learned * FINER, 1);
     }
     this.lastMoving = now;
+    this.isAtRest = false;
     return this.learned;
+  }
+
+  /** Some time has passed without a frame: unless the next one has moved, the camera rests. */
+  rest(): void {
+    this.isAtRest = true;
   }
 }

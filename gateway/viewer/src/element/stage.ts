@@ -447,7 +447,11 @@ export class Stage {
   private adaptToMotion(now: number, isMoving: boolean): void {
     this.coarseness = this.quality.begin(now, isMoving);
     clearTimeout(this.resting);
-    if (this.coarseness > 1) this.resting = setTimeout(() => { this.invalidate(); }, REST_MS); // prettier-ignore
+    if (this.coarseness === 1 && !isMoving) return;
+    this.resting = setTimeout(() => {
+      this.quality.rest();
+      if (this.coarseness > 1) this.invalidate();
+    }, REST_MS);
   }
 
   /** Report the camera's place if it has changed; return whether it has. */

@@ -18,6 +18,9 @@ describe('MotionQuality', () => {
   it('draws everything at rest, and remembers for the next motion', () => {
     const quality = new MotionQuality();
     const moving = move(quality, 4, 200);
+    // A single frame without motion is no rest yet: a hand may have paused.
+    expect(quality.begin(700, false)).toBe(moving);
+    quality.rest();
     expect(quality.begin(1000, false)).toBe(1);
     expect(quality.begin(9000, true)).toBe(moving);
   });
