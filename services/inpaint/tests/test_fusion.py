@@ -277,6 +277,8 @@ def test_sky_stays_sky(tmp_path):
         assert found[sky].all()
         assert not made.depth(frame)[sky].any()
         assert not made.confidence(frame)[sky].any()
+        away = np.abs(made.image(frame)[sky].astype(int) - view.seen.image[sky])
+        assert away.mean() < 2  # no ground is painted into it
 
 
 @pytest.mark.parametrize(
