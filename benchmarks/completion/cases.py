@@ -16,6 +16,8 @@ from epipar_scene.arrays import F32, F64, U8, Bools
 from epipar_scene.frames import Frame
 from epipar_scene.geometry import backproject
 from services.inpaint.tests.rooms import (
+    BOX,
+    Block,
     Picture,
     Room,
     View,
@@ -40,6 +42,7 @@ class SceneKind:
         outdoor: no walls, and sky.
         missing: centre of the ball of surface that nobody saw.
         radius: of it, metres.
+        more_blocks: further boxes that stand about.
     """
 
     name: str
@@ -48,12 +51,14 @@ class SceneKind:
     outdoor: bool
     missing: tuple[float, float, float]
     radius: float
+    more_blocks: int = 0
 
 
 SCENES = (
     SceneKind("textured room", 1, False, False, (0.1, -0.5, 4.6), 0.75),
     SceneKind("plain room", 2, True, False, (-0.5, 1.2, 1.3), 0.55),
     SceneKind("outdoor", 3, False, True, (0.5, 1.2, 1.3), 0.5),
+    SceneKind("clutter", 4, False, False, (0.1, -0.7, 4.6), 0.6, more_blocks=7),
 )
 
 
@@ -78,17 +83,30 @@ class Case:
     frames: list[Frame]
 
 
-def rendered(kind: SceneKind) -> tuple[Room, list[View]]:
+def rendered(kind: SceneKind) -> list[View]:
     """Render a scene once."""
     room = furnished(kind.seed, plain=kind.plain, outdoor=kind.outdoor)
-    return room, render_views(room, cameras(VIEWS, SIZE))
+    if kind.more_blocks:
+        room = _cluttered(room, kind)
+    return render_views(room, cameras(VIEWS, SIZE))
+
+
+def _cluttered(room: Room, kind: SceneKind) -> Room:
+    random = np.random.default_rng(kind.seed)
+    textures, blocks = dict(room.textures), list(room.blocks)
+    for _ in range(kind.more_blocks):
+        half = random.uniform([0.12, 0.15, 0.12], [0.3, 0.4, 0.3])
+        place = [random.uniform(-2.2, 2.2), 1.2 - half[1], random.uniform(2.0, 4.0)]
+        textures[BOX + len(blocks)] = textures[BOX + len(blocks) % 3]
+        blocks.append(Block(np.array(place), half, random.uniform(0, np.pi / 2)))
+    return replace(room, blocks=tuple(blocks), textures=textures)
 
 
 Disturb = Callable[[int, View], tuple[View, float]]
 """Returns a view as a reconstruction would have it, and a factor for its depth."""
 
 
-def undisturbed(number: int, view: View) -> tuple[View, float]:
+def undisturbed(_: int, view: View) -> tuple[View, float]:
     """Leave the view as it is."""
     return view, 1.0
 
@@ -120,7 +138,7 @@ def exposed(number: int, view: View) -> tuple[View, float]:
     return replace(view, seen=seen, behind=behind), 1.0
 
 
-def noisy_depth(number: int, view: View) -> tuple[View, float]:
+def noisy_depth(_: int, view: View) -> tuple[View, float]:
     """Leave the view; depth noise is added by make_case."""
     return view, -1.0
 
@@ -135,14 +153,13 @@ DISTURBANCES: dict[str, Disturb] = {
 
 
 def make_case(
-    folder: Path, kind: SceneKind, room: Room, views: list[View], holes: str, disturb: Disturb
+    folder: Path, kind: SceneKind, views: list[View], holes: str, disturb: Disturb
 ) -> Case:
     """Write a scene with holes.
 
     Args:
         folder: where scene and masks are written.
         kind: of scene.
-        room: what was rendered.
         views: the rendered views.
         holes: "blobs", "surface", "object", "removed" or "depth".
         disturb: what a reconstruction gets wrong.
@@ -153,7 +170,7 @@ def make_case(
         wrong, factor = disturb(number, view)
         shown.append((wrong, factor))
         truth.append(wrong.behind if intent == "remove" else wrong.seen)
-        found.append(_HOLES[holes](number, view, kind, room))
+        found.append(_HOLES[holes](number, view, kind))
 
     def edit(number: int, _: View) -> tuple[U8, F32, F32]:
         view, factor = shown[number]
@@ -183,7 +200,7 @@ def _moved(frame: Frame, pose: F64) -> Frame:
     return Frame(frame.name, frame.intrinsics, pose, frame.source_frame, frame.image_suffix)
 
 
-def _blobs(number: int, view: View, kind: SceneKind, room: Room) -> Holes:
+def _blobs(number: int, view: View, kind: SceneKind) -> Holes:
     """Blobs at random in every view, in colour and depth."""
     random = np.random.default_rng(1000 + 50 * kind.seed + number)
     noise = cv2.GaussianBlur(random.standard_normal(view.seen.depth.shape), (0, 0), 9.0)
@@ -191,7 +208,7 @@ def _blobs(number: int, view: View, kind: SceneKind, room: Room) -> Holes:
     return Holes(hole, hole & (view.seen.depth > 0))
 
 
-def _surface(number: int, view: View, kind: SceneKind, room: Room) -> Holes:
+def _surface(_: int, view: View, kind: SceneKind) -> Holes:
     """All surface in a ball, in every view."""
     points = backproject(view.seen.depth, view.frame.intrinsics, view.frame.cam_to_world)
     with np.errstate(invalid="ignore"):
@@ -200,13 +217,13 @@ def _surface(number: int, view: View, kind: SceneKind, room: Room) -> Holes:
     return Holes(hole, hole)
 
 
-def _object(number: int, view: View, kind: SceneKind, room: Room) -> Holes:
+def _object(_: int, view: View, __: SceneKind) -> Holes:
     """The ball, a little larger, in every view."""
     grown = cv2.dilate(view.ball.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
     return Holes(grown, grown & ((view.seen.depth > 0) | (view.behind.depth > 0)))
 
 
-def _depth(number: int, view: View, kind: SceneKind, room: Room) -> Holes:
+def _depth(number: int, view: View, kind: SceneKind) -> Holes:
     """Depth only: bands along its edges, and a ball of surface, in every view."""
     depth = view.seen.depth
     inverse = np.where(depth > 0, 1 / np.maximum(depth, 1e-3), 0)
@@ -216,7 +233,7 @@ def _depth(number: int, view: View, kind: SceneKind, room: Room) -> Holes:
     bend = bend + np.abs(wide[4:, 2:-2] + wide[:-4, 2:-2] - 2 * inverse)
     step = (bend > 0.06 * np.maximum(inverse, 0.02)).astype(np.uint8)
     edges: Bools = cv2.dilate(step, np.ones((3, 3), np.uint8)) > 0
-    hole = (edges | _surface(number, view, kind, room).depth) & (depth > 0)
+    hole = (edges | _surface(number, view, kind).depth) & (depth > 0)
     return Holes(np.zeros(hole.shape, np.bool_), hole)
 
 

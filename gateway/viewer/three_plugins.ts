@@ -36,6 +36,15 @@ const UNUSED: Readonly<Record<string, string>> = {
     enabled = false; autoUpdate = false; needsUpdate = false; type = 0; render() {} }`,
   'renderers/webgl/WebGLEnvironments.js': `export function WebGLEnvironments() {
     return { get: (texture) => texture, dispose() {} }; }`,
+  'renderers/webgl/WebGLLights.js': `export function WebGLLights() {
+    const none = [];
+    const state = { version: 0, numSpotLightShadowsWithMaps: 0, numLightProbes: 0 };
+    for (const kind of ['sun', 'directional', 'point', 'spot', 'rectArea', 'hemi', 'spotLightMap',
+      'sunShadowMap', 'directionalShadowMap', 'pointShadowMap', 'spotShadowMap']) state[kind] = none;
+    return { state, setup() {}, setupView() {} }; }`,
+  'renderers/webgl/WebGLMaterials.js': `export function WebGLMaterials() {
+    return { refreshFogUniforms() {}, refreshMaterialUniforms(uniforms, material) {
+      material.uniformsNeedUpdate = false; } }; }`,
   'renderers/webgl/WebGLOutput.js': 'export function WebGLOutput() {}',
   'renderers/webxr/WebXRManager.js': `export class WebXRManager {
     enabled = false; isPresenting = false; cameraAutoUpdate = false;
@@ -44,7 +53,7 @@ const UNUSED: Readonly<Record<string, string>> = {
 };
 
 /**
- * Takes three.js from its sources and leaves out built-in materials, shadows, environments and XR.
+ * Takes three.js from its sources and leaves out built-in materials, lights, shadows, environments and XR.
  *
  * All that the element draws has shaders of its own. The files named above are checked to exist, so
  * that a new three.js that moves them stops the build.

@@ -13,6 +13,12 @@ export default defineConfig(({ mode }) => ({
   base: './',
   plugins: mode === 'pages' ? [] : [ownThree(), slimThree(), binaryProtobuf()],
   worker: { format: 'es' as const },
+  resolve: {
+    alias: {
+      'js-base64': here('src/app/upload/shims/js_base64.ts'),
+      'url-parse': here('src/app/upload/shims/url_parse.ts'),
+    },
+  },
   build:
     mode === 'pages'
       ? {

@@ -86,7 +86,7 @@ def test_a_view_supports_what_it_measures_and_is_violated_by_what_it_looks_throu
     assert (vote(wall(3), 2.0).support[0, 0], vote(wall(3), 2.0).violations[0, 0]) == (0, 1)
     # What lies behind the surface is hidden: no voice.
     assert (vote(wall(3), 4.0).support[0, 0], vote(wall(3), 4.0).violations[0, 0]) == (0, 0)
-    assert vote(wall(SKY), 4.0).violations[0, 0] == 1
+    assert vote(wall(float(SKY)), 4.0).violations[0, 0] == 1
     assert vote(wall(0), 4.0).violations[0, 0] == 0
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from epipar_inpaint.painters import PAINTER_NAMES, make_painter
 from epipar_kit.errors import InvalidInputError
+from epipar_scene.arrays import U8, Bools
 
 
 def stripes(height: int = 96, width: int = 128, period: int = 12) -> np.ndarray:
@@ -22,7 +23,7 @@ def square_hole(shape: tuple[int, int], side: int = 24) -> np.ndarray:
     return hole
 
 
-def paint(name, images, hole, forbidden=None, seed=0):
+def paint(name: str, images: U8, hole: Bools, forbidden: Bools | None = None, seed: int = 0) -> U8:
     forbidden = np.zeros_like(hole) if forbidden is None else forbidden
     return make_painter(name).paint(images, hole, forbidden, None, 1.0, seed)
 

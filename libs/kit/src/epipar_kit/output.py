@@ -31,6 +31,7 @@ class OutputPlan:
         request: makes the job's request from the folder that the job is to fill; runs in a thread
             and may lay small inputs down there.
         env: variables for the job.
+        cancel_grace_s: how long a cancelled job may take to keep what it has, before it is killed.
     """
 
     output_uri: str
@@ -39,6 +40,7 @@ class OutputPlan:
     module: str
     request: Callable[[Path], Mapping[str, Any]]
     env: Mapping[str, str] = field(default_factory=dict)
+    cancel_grace_s: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,4 +115,10 @@ def _work(
 ) -> AsyncGenerator[Event, None]:
     # The child inherits the lock: should this process be killed, nobody else can write the output
     # before the child is gone too.
-    return run_work(plan.module, request, env=plan.env, pass_fds=(stage.lock_fd,))
+    return run_work(
+        plan.module,
+        request,
+        env=plan.env,
+        pass_fds=(stage.lock_fd,),
+        cancel_grace_s=plan.cancel_grace_s,
+    )

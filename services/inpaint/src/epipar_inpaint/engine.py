@@ -98,6 +98,7 @@ class Capabilities:
         licence: SPDX identifier of its code.
         needs_gpu: it cannot run without one.
         painters: names of the painters it can use.
+        cancel_grace_s: how long it may take, when cancelled, to keep what it has.
     """
 
     version: str
@@ -105,6 +106,7 @@ class Capabilities:
     licence: str
     needs_gpu: bool
     painters: tuple[str, ...]
+    cancel_grace_s: float = 1.0
 
 
 class CompletionEngine(Protocol):

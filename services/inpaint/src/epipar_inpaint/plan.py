@@ -187,7 +187,14 @@ def plan_completion(
 
     if store.finished(call.output_uri, digest, FILE_NAME) is not None:
         fresh = None  # nothing will be made, so no masks are needed
-    completion = OutputPlan(call.output_uri, FILE_NAME, digest, "epipar_inpaint.job", request)
+    completion = OutputPlan(
+        call.output_uri,
+        FILE_NAME,
+        digest,
+        "epipar_inpaint.job",
+        request,
+        cancel_grace_s=engine.cancel_grace_s,
+    )
     return CompletionPlan(fresh, completion)
 
 

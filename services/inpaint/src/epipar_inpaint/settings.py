@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
@@ -31,4 +32,19 @@ class InpaintSettings(ServerSettings):
         ge=1,
         le=256,
         description="Frames that one call works on at a time (default: the cores).",
+    )
+    nerfiller_python: str = Field(
+        default="",
+        description="Python of services/inpaint/worker's environment; enables engine nerfiller.",
+    )
+    nerfiller_settings: str = Field(
+        default="{}",
+        description="JSON object: defaults of the worker's settings (model_id, model_revision, …).",
+    )
+    nerfiller_device: Literal["auto", "cuda", "cpu"] = Field(
+        default="auto", description="Where the nerfiller worker runs."
+    )
+    nerfiller_upstream_python: str = Field(
+        default="",
+        description="Python of an environment with the published NeRFiller; enables its engine.",
     )

@@ -12,6 +12,27 @@ from epipar_scene.arrays import F32, F64, U8, Bools
 
 
 @kernel
+def _shows(
+    depth: F32, known: Bools, x: int, y: int, a: float, b: float, z: float, tolerance: float
+) -> bool:
+    """Whether 2x2 pixels have known colours and one surface, which stands at depth z in between.
+
+    Compared is the interpolated inverse depth, which is exact on a plane: seen at a flat angle, a
+    floor's neighbouring pixels differ by more than any tolerance.
+    """
+    least, most, inverse = np.inf, 0.0, 0.0
+    for row in range(y, y + 2):
+        for column in range(x, x + 2):
+            found = float(depth[row, column])
+            if not known[row, column] or not 0.0 < found < np.inf:
+                return False
+            least, most = min(least, found), max(most, found)
+            share = (b if row > y else 1.0 - b) * (a if column > x else 1.0 - a)
+            inverse += share / found
+    return most <= 1.1 * least and abs(1.0 / inverse - z) <= tolerance * z
+
+
+@kernel
 def _gather(
     points: F64,
     eye: F64,
@@ -39,14 +60,9 @@ def _gather(
             continue
         x, y = int(np.floor(u)), int(np.floor(v))
         x, y = min(max(x, 0), width - 2), min(max(y, 0), height - 2)
-        seen = True
-        for row in range(y, y + 2):
-            for column in range(x, x + 2):
-                if not known[row, column] or not abs(depth[row, column] - z) <= tolerance * z:
-                    seen = False
-        if not seen:
-            continue
         a, b = min(max(u - x, 0.0), 1.0), min(max(v - y, 0.0), 1.0)
+        if not _shows(depth, known, x, y, a, b, z, tolerance):
+            continue
         dot, mine, theirs = 0.0, 0.0, 0.0
         for c in range(3):
             q, r = center[c] - p[c], eye[c] - p[c]

@@ -17,10 +17,10 @@ from epipar_inpaint.painter import Painter
 from epipar_scene.arrays import F32, I64, Bools
 
 _LEAST_NEED = 400  # texels to paint, from which a test is worth its time
-_SIDE_PX = (16, 48)
+_SIDE_PX = (16, 32)
 _PATCHES = 4
 _TRIES = 64
-_ALLOWED = 1.1  # of the per-view error
+_ALLOWED = 1.5  # of the per-view error; less than that is chance, and charts agree
 _ON_PLANE = 0.02  # relative distance from the chart
 
 

@@ -26,6 +26,8 @@ from epipar_inpaint.painter import Painter
 from epipar_scene.arrays import F32, F64, U8, Bools
 
 _CHART_VIEWS = 24
+_SKY_DEPTH = 1e6  # where sky stands when its colour is looked up: the views' distance is nothing
+_ANY = 10.0  # a tolerance that every depth keeps
 _COLOR_TOLERANCE = 2.0  # of the tolerance of depth; a 2x2 window on a slope needs more
 
 
@@ -102,7 +104,26 @@ class Stages:
             found[at] = gathered.found
             limit = 1.5 * self.tolerances.plane * depth[at]
             plane[at] = np.where(gathered.found, -1, nearest_plane(planes, points, limit))
+        self._take_sky(j, target, depth, image, found)
         self.store.put("color", j, {"image": image, "found": found, "plane": plane})
+
+    def _take_sky(self, j: int, target: View, depth: F32, image: U8, found: Bools) -> None:
+        """Take the colour of sky from views that show sky in the same direction."""
+        pixels = Pixels.of(target.color_hole & np.isinf(depth))
+        if not len(pixels):
+            return
+        at = pixels.rows, pixels.columns
+        points = pixels.points(target.camera, np.full(len(pixels), _SKY_DEPTH))
+        gathered = Gathered.for_points(points, target.camera.center)
+        for k in self.sources[j]:
+            other = self.store.view(k)
+            dome = np.where(np.isinf(other.depth), np.float32(_SKY_DEPTH), np.float32(0))
+            # A dome's depth falls towards the picture's corners; only that it is sky matters.
+            gathered.add(other.camera, dome, other.image, other.color_known, other.gain, _ANY)
+        image[at] = np.where(
+            gathered.found[:, None], to_bytes(gathered.colors(), target.gain), image[at]
+        )
+        found[at] = gathered.found
 
     def paint_plane(self, p: int, plane: F64) -> None:
         """Make the layer "atlas" of a plane: painted colours of its pixels in all views."""
@@ -151,11 +172,21 @@ class Stages:
                 gathered.found[:, None], to_bytes(gathered.colors(), target.gain), image[at]
             )
             known[at] = gathered.found
-        if not known.all():
-            nothing = np.zeros((1, *known.shape), np.bool_)
-            image = self.painter.paint(image[None], ~known[None], nothing, None, 1.0, self.seed)[0]
+        image = self._paint_rest(image, known, np.isinf(depth))
         painted = target.color_hole & ~color["found"]
         self.store.put("paint", j, {"image": image, "painted": painted})
+
+    def _paint_rest(self, image: U8, known: Bools, sky: Bools) -> U8:
+        """Paint what is left of one view; sky from sky, and the rest from the rest."""
+        for part in (sky, ~sky):
+            hole = part & ~known
+            if hole.any():
+                # With nothing of its kind left to copy from, anything will do.
+                forbidden = ~hole & ~(known & part) if (known & part).any() else ~known & ~hole
+                image = self.painter.paint(
+                    image[None], hole[None], forbidden[None], None, 1.0, self.seed
+                )[0]
+        return image
 
     def _seen(
         self, target: View, depth: F32, others: list[View], names: list[int], filled: set[int]

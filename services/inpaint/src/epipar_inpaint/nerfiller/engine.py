@@ -1,0 +1,105 @@
+"""The engine "nerfiller": our worker, in an environment of its own with torch and nerfstudio."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+from epipar_inpaint.engine import Capabilities, CompletionRequest, CompletionResult, Preview
+from epipar_inpaint.nerfiller.environment import WorkerEnvironment
+from epipar_inpaint.nerfiller.events import EventReader
+from epipar_inpaint.nerfiller.subprocesses import running
+from epipar_kit.errors import WorkerDiedError
+from epipar_kit.events import Report
+from epipar_scene.atomic import atomic_file
+
+NAME = "nerfiller"
+VERSION = "0.1.0"
+WORK = ".nerfiller"
+"""Folder of checkpoints inside the output; gone when the completion is finished."""
+
+
+class NerfillerEngine:
+    """Runs one job of the worker; see services/inpaint/worker.
+
+    Raises:
+        EngineUnavailableError: ENGINE_UNAVAILABLE, the worker's environment is not set up.
+    """
+
+    def __init__(self) -> None:
+        self._environment = WorkerEnvironment.from_variables()
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do; see engine.CompletionEngine."""
+        return Capabilities(
+            version=f"{VERSION}+{self._environment.digest}",
+            description="NeRFiller: a diffusion model paints many views jointly, a radiance field "
+            "makes them one scene.",
+            licence="Apache-2.0",
+            needs_gpu=True,
+            painters=(),  # it paints by its own model
+            cancel_grace_s=4.5,  # a checkpoint
+        )
+
+    def complete(
+        self, request: CompletionRequest, report: Report, preview: Preview
+    ) -> CompletionResult:
+        """Fill request.output with a completed scene; see engine.CompletionEngine.
+
+        Settings come from options.extra, by the worker's names; the painter's name has no meaning
+        here. After a cancel the checkpoint stays in the output folder.
+
+        Raises:
+            InvalidInputError: BAD_OPTION, a setting is refused.
+            NotReadyError: WEIGHTS_MISSING, with how to stage them.
+            LimitExceededError: OUT_OF_MEMORY.
+            CorruptArtifactError: CORRUPT_ARTIFACT, the scene, the masks or the checkpoint.
+            CallEndedError: CANCELLED.
+            WorkerDiedError: WORKER_DIED, the worker crashed or stalled.
+        """
+        work = request.output / WORK
+        # A run that ended between its last file and our clearing up writes that file again.
+        (request.output / "scene.json").unlink(missing_ok=True)
+        job = self._write_job(request, work)
+        reader = EventReader(report, preview)
+        command = [
+            *(str(self._environment.python), "-m", "epipar_nerfiller", str(job)),
+            *("--device", self._environment.device, "--die-with-parent", str(os.getpid())),
+        ]
+        with running(command) as program:
+            for line in program.lines():
+                reader.read(line)
+            program.raise_if_stopping()
+            exit_code = program.exit_code
+        if reader.error is not None:
+            raise reader.error
+        if reader.result is None or exit_code != 0:
+            raise WorkerDiedError(
+                f"the nerfiller worker ended with exit code {exit_code} and no result; the "
+                "server's log has its output",
+                exit_code=exit_code,
+            )
+        shutil.rmtree(work)
+        shutil.rmtree(request.output / "previews", ignore_errors=True)
+        return reader.result
+
+    def _write_job(self, request: CompletionRequest, work: Path) -> Path:
+        work.mkdir(parents=True, exist_ok=True)
+        job = {
+            "schema_version": 1,
+            "scene": str(request.scene.resolve()),
+            "masks": str(request.masks.resolve()),
+            "output": str(request.output.resolve()),
+            "work": str(work.resolve()),
+            "content_hash": request.content_hash,
+            "intent": request.intent,
+            "seed": request.options.seed,
+            "settings": {**self._environment.settings, **request.options.extra},
+        }
+        path = work / "job.json"
+        with atomic_file(path) as stream:
+            stream.write(json.dumps(job, indent=2).encode())
+        return path
