@@ -30,9 +30,13 @@ def find_chromium() -> str | None:
     return given or next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Run one headless Chromium for all tests of this process, or skip."""
+    """Run one headless Chromium for the tests of a file, or skip.
+
+    Not for longer: while Playwright runs, its event loop is the thread's, and no test of asyncio
+    can run in this process.
+    """
     path = find_chromium()
     if path is None:
         pytest.skip("no Chromium: install the package chromium, or set EPIPAR_CHROMIUM")
