@@ -3,7 +3,8 @@ export default class {
   readonly #url: URL;
 
   constructor(link: string, origin: string) {
-    this.#url = new URL(link, origin);
+    // The endpoint itself may be relative to the page.
+    this.#url = new URL(link, new URL(origin, document.baseURI));
   }
 
   toString(): string {
