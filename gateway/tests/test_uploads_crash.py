@@ -92,6 +92,8 @@ async def test_a_restarted_server_seals_by_itself(tmp_path: Path) -> None:
     async with site(tmp_path) as at:
         while json.loads((await at.ask("GET", path)).body)["state"] != "sealed":  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(0.005)
+        sealed = at.book.sealed(path[1:])
+    assert sealed.sha256 == hashlib.sha256(clip(1000)).hexdigest()
 
 
 async def test_a_bad_file_whose_seal_was_interrupted_is_gone_not_stuck(tmp_path: Path) -> None:

@@ -92,6 +92,11 @@ async def test_a_service_that_comes_up_later_is_found(tmp_path: Path) -> None:
             "health_flags::healthy" not in line_of(page)
         ):
             pass
+        async with at.channel() as channel:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await pb_grpc.JobServiceStub(channel).GetJob(pb.GetJobRequest())
+        # The new server has no such method: the answer is its own, not Envoy's.
+        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
         await server.stop(0)
 
 

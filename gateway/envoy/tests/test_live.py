@@ -378,8 +378,10 @@ async def test_a_client_that_leaves_ends_its_call_behind_the_door(at: Door) -> N
     async with at.session.post(path, headers=WEB, data=request, timeout=timeout) as response:
         await response.content.readany()
         await at.jobs.watching.wait()
+        metrics = at.gateway.metrics.rpc_in_flight.labels(path)
+        assert metrics._value.get() == 1
         response.close()
-    metrics = at.gateway.metrics.rpc_in_flight.labels(path)
     while metrics._value.get():  # noqa: ASYNC110 - a gauge tells nobody
         await asyncio.sleep(0.01)
+    assert not at.jobs.may_finish.is_set()  # the call did not end by itself
     at.jobs.may_finish.set()

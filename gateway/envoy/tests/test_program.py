@@ -80,6 +80,7 @@ async def test_envoy_does_not_outlive_a_kill_of_its_program(tmp_path: Path) -> N
     process.kill()
     await process.wait()
     await gone(envoy)
+    assert not envoy.is_running() or envoy.status() == psutil.STATUS_ZOMBIE
 
 
 async def test_it_ends_with_envoy_s_status(tmp_path: Path) -> None:
