@@ -47,6 +47,7 @@ CAPABILITIES = Capabilities(
 
 _MOST_SOURCES = 12
 _SHEETS, _TILES = 6, 3
+PREVIEW_NAME = "preview.jpg"
 _ALL = "all"  # name of a layer that concerns all views
 
 
@@ -96,7 +97,6 @@ class _Run:
         self._workers = max(1, request.workers)
         self._timings: dict[str, float] = {}
         self._tiles: list[U8] = []
-        self._sheets = 0
 
     def run(self) -> CompletionResult:
         """Go through all stages."""
@@ -240,16 +240,21 @@ class _Run:
         self._report("paint", len(order), len(order), "views")
 
     def _show(self, k: int, done: int, total: int) -> None:
-        """Keep every few views as a tile and write a picture of the last ones."""
+        """Keep every few views as a tile and show a picture of the last ones."""
+        self._tiles = [*self._tiles, self._tile(k)][-_TILES:]
+        if done % max(1, total // _SHEETS) == 0:
+            self._write_preview(self._tiles)
+
+    def _tile(self, k: int) -> U8:
         view = self._store.view(k)
         hole = view.color_hole | view.depth_hole
-        self._tiles = [*self._tiles, tile(view.image, hole, self._store.layer("paint", k)["image"])]
-        self._tiles = self._tiles[-_TILES:]
-        if done % max(1, total // _SHEETS) == 0:
-            path = self._request.output / "previews" / f"preview_{self._sheets % _SHEETS:02d}.jpg"
-            write_sheet(path, self._tiles)
-            self._sheets += 1
-            self._preview(path)
+        return tile(view.image, hole, self._store.layer("paint", k)["image"])
+
+    def _write_preview(self, tiles: list[U8]) -> None:
+        # One name for all: whoever is told of a picture finds it, or a newer one.
+        path = self._request.output / PREVIEW_NAME
+        write_sheet(path, tiles)
+        self._preview(path)
 
     def _write(self, tolerances: Tolerances) -> I64:
         output = Output(self._request.output, self._store, self._scene)
@@ -266,8 +271,10 @@ class _Run:
         if self._scene.transforms.has_sparse_points:
             shutil.copyfile(sparse, self._request.output / SPARSE_POINTS_PATH)
         output.finish(self._info(tolerances))
+        # The completion keeps a picture of its own, the same however often it was interrupted.
+        shown = np.linspace(0, total - 1, min(_TILES, total)).round().astype(int)
+        self._write_preview([self._tile(int(k)) for k in shown])
         self._work.remove()
-        shutil.rmtree(self._request.output / "previews", ignore_errors=True)
         return counts
 
     def _info(self, tolerances: Tolerances) -> SceneInfo:
