@@ -58,7 +58,11 @@ def new_page(chromium: Browser) -> Iterator[NewPage]:
     def make(**options: object) -> Page:
         context = chromium.new_context(**{"viewport": DESKTOP, **options})  # type: ignore[arg-type] # passed on as they are
         contexts.append(context)
-        return context.new_page()
+        page = context.new_page()
+        # File dialogs are caught from the first: a wait for one that only begins to catch them
+        # with the key that opens it comes too late on a busy machine, and Chromium cancels it.
+        page.on("filechooser", lambda _: None)
+        return page
 
     yield make
     for context in contexts:
