@@ -43,6 +43,8 @@ class SceneKind:
         missing: centre of the ball of surface that nobody saw.
         radius: of it, metres.
         more_blocks: further boxes that stand about.
+        repeats: its textures repeat every so many times 1.6 m; 5 is wider than a room.
+        lamp: world point of a light that falls off; None = even light.
     """
 
     name: str
@@ -52,6 +54,8 @@ class SceneKind:
     missing: tuple[float, float, float]
     radius: float
     more_blocks: int = 0
+    repeats: int = 1
+    lamp: tuple[float, float, float] | None = None
 
 
 SCENES = (
@@ -59,6 +63,10 @@ SCENES = (
     SceneKind("plain room", 2, True, False, (-0.5, 1.2, 1.3), 0.55),
     SceneKind("outdoor", 3, False, True, (0.5, 1.2, 1.3), 0.5),
     SceneKind("clutter", 4, False, False, (0.1, -0.7, 4.6), 0.6, more_blocks=7),
+    SceneKind("no repeats", 5, False, False, (0.1, -0.5, 4.6), 0.75, repeats=5),
+    SceneKind(
+        "plain, lamp", 6, True, False, (0.1, -0.5, 4.6), 0.75, repeats=5, lamp=(1.0, -1.2, 3.4)
+    ),
 )
 
 
@@ -85,7 +93,10 @@ class Case:
 
 def rendered(kind: SceneKind) -> list[View]:
     """Render a scene once."""
-    room = furnished(kind.seed, plain=kind.plain, outdoor=kind.outdoor)
+    lamp = np.array(kind.lamp) if kind.lamp else None
+    room = furnished(
+        kind.seed, plain=kind.plain, outdoor=kind.outdoor, repeats=kind.repeats, lamp=lamp
+    )
     if kind.more_blocks:
         room = _cluttered(room, kind)
     return render_views(room, cameras(VIEWS, SIZE))
