@@ -9,8 +9,11 @@ import numpy as np
 
 from epipar_inpaint.fusion.charts import Chart
 from epipar_inpaint.fusion.layout import Canvas
+from epipar_inpaint.fusion.shading import continued, fit_light
 from epipar_inpaint.painter import Painter
-from epipar_scene.arrays import F32, U8, Bools
+from epipar_scene.arrays import F32, F64, U8, Bools
+
+_FAINT = 4.0  # grey levels of texture that nobody misses
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,11 +30,33 @@ class Painted:
 
 
 def paint_canvas(canvas: Canvas, painter: Painter, seed: int) -> Painted:
-    """Paint what is missing."""
-    colors = painter.paint(
-        canvas.colors[None], canvas.need[None], canvas.forbidden[None], None, 1.0, seed
+    """Paint what is missing: texture as an even light would show it, then the light.
+
+    A texture that is hardly there is continued smoothly: a copy of it is seen no better, and errs
+    twice as much.
+    """
+    valid = canvas.known | canvas.need
+    light = fit_light(canvas.colors, canvas.known, canvas.need)
+    if light is None:
+        return Painted(_paint(canvas.colors, canvas, painter, seed), valid)
+    flat = light.taken_from(canvas.colors)
+    if light.contrast < _FAINT:
+        filled: F64 = continued(flat.astype(np.float32), canvas.known, canvas.need).astype(float)
+    else:
+        filled = _paint(_bytes(flat), canvas, painter, seed).astype(np.float64)
+    colors = np.where(canvas.need[..., None], _bytes(light.put_on(filled)), canvas.colors)
+    return Painted(np.asarray(colors, np.uint8), valid)
+
+
+def _paint(colors: U8, canvas: Canvas, painter: Painter, seed: int) -> U8:
+    painted: U8 = painter.paint(
+        colors[None], canvas.need[None], canvas.forbidden[None], None, 1.0, seed
     )[0]
-    return Painted(colors, canvas.known | canvas.need)
+    return painted
+
+
+def _bytes(values: F64) -> U8:
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
 def render(chart: Chart, painted: Painted, points: np.ndarray) -> tuple[F32, Bools]:

@@ -15,7 +15,7 @@ import numpy as np
 from epipar_inpaint.fusion.charts import Chart
 from epipar_inpaint.fusion.colors import Gathered
 from epipar_inpaint.fusion.layout import Canvas, lay_out
-from epipar_inpaint.fusion.shading import difference_around
+from epipar_inpaint.fusion.shading import continued
 from epipar_inpaint.fusion.shifts import find_shifts
 from epipar_inpaint.fusion.survey import Look, widened
 from epipar_scene.arrays import F32, F64, U8, Bools
@@ -102,7 +102,7 @@ def continue_repeats(
     colors, found = _looked_up(chart.texel_points(asked), useful, probe)
     shifted, has = np.zeros(canvas.colors.shape, np.float32), np.zeros(asked.shape, np.bool_)
     shifted[asked], has[asked] = colors, found
-    fitted = shifted + difference_around(canvas.colors - shifted, has & judges, canvas.need)
+    fitted = shifted + continued(canvas.colors - shifted, has & judges, canvas.need)
     filled = has & canvas.need
     out = canvas.colors.copy()
     out[filled] = np.clip(np.rint(fitted[filled]), 0, 255).astype(np.uint8)
