@@ -91,7 +91,8 @@ class NerfillerEngine:
             )
         shutil.rmtree(work)
         shutil.rmtree(request.output / "previews", ignore_errors=True)
-        seconds = {STAGE: round(prior.seconds, 3), **reader.result.stage_seconds}
+        first = {} if prior.folder is None else {STAGE: round(prior.seconds, 3)}
+        seconds = {**first, **reader.result.stage_seconds}
         return replace(reader.result, stage_seconds=seconds)
 
     def _write_job(

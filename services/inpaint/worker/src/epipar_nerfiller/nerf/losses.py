@@ -56,24 +56,32 @@ def depth_loss(
     return ((error + astray) * known).sum() / known.sum().clamp(min=1e-6)
 
 
-def rank_loss(depth: Tensor, guess: Tensor) -> Tensor:
-    """Ask pairs of pixels in a hole to have the order of depth that the guess has.
+def rank_loss(depth: Tensor, guess: Tensor, known: Tensor) -> Tensor:
+    """Ask pairs of pixels in and around a hole to have the order of depth that the guess has.
 
-    Pairs whose guesses are within 1 % of each other say nothing; neither do those without a guess.
-    The wanted distance is half of the guessed one, at most 2 %.
+    Pairs whose guesses are more than 1 % apart must be apart in that order, by half of the gap or
+    2 %; pairs that the guess has on one surface must be within 1 % of each other, else nothing
+    would hold a hole in a wall on that wall. Where a pixel's depth is known, only its partner is
+    moved: bringing density nearer is easy for a field and taking it away is slow, so that known
+    surfaces that gave way, and rays that were free to, all came nearer.
 
     Args:
         depth: (2 P,) rendered depth, pair after pair.
-        guess: (2 P,) the guess, in any scale; 0 = none.
+        guess: (2 P,) the guess, in any scale; 0 = none, and the pair says nothing.
+        known: (2 P,) True where the depth is known.
 
-    Source: Wang et al., SparseNeRF, ICCV 2023.
+    Source: Wang et al., SparseNeRF, ICCV 2023 (depth ranking and spatial continuity).
     """
-    near, far = depth.view(-1, 2).clamp(min=1e-6).log().unbind(1)
-    first, second = guess.view(-1, 2).unbind(1)
-    gap = second.clamp(min=1e-6).log() - first.clamp(min=1e-6).log()
-    says = (first > 0) & (second > 0) & (gap.abs() > _RANK_MIN_GAP)
+    logs = depth.clamp(min=1e-6).log()
+    first, second = torch.where(known, logs.detach(), logs).view(-1, 2).unbind(1)
+    ours = second - first
+    guesses = guess.view(-1, 2)
+    gap = guesses[:, 1].clamp(min=1e-6).log() - guesses[:, 0].clamp(min=1e-6).log()
+    says = (guesses > 0).all(dim=1)
     margin = (gap.abs() / 2).clamp(max=_RANK_MARGIN)
-    wrong = functional.relu(margin - gap.sign() * (far - near))
+    disorder = functional.relu(margin - gap.sign() * ours)
+    break_ = functional.relu((ours - gap).abs() - _RANK_MIN_GAP)
+    wrong = disorder.where(gap.abs() > _RANK_MIN_GAP, break_)
     return (wrong * says).sum() / says.sum().clamp(min=1)
 
 

@@ -117,7 +117,9 @@ class NerfillerModel(NerfactoModel):
         if sample.pairs and settings.rank_weight:
             pairs = slice(sample.known, sample.known + 2 * sample.pairs)
             depth = (outputs["expected_depth"][:, 0] / norm)[pairs]
-            result["rank"] = settings.rank_weight * losses.rank_loss(depth, batch["prior"][pairs])
+            result["rank"] = settings.rank_weight * losses.rank_loss(
+                depth, batch["prior"][pairs], batch["depth"][pairs] > 0
+            )
         if sample.patches and settings.perceptual_weight:
             result["perceptual"] = settings.perceptual_weight * self._perceptual(outputs, batch)
         return result
