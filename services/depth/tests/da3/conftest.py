@@ -9,10 +9,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import tiny
 
 from epipar_depth.da3.hosts import HostPool
 from epipar_depth.da3.settings import Da3Settings
+from services.depth.tests.da3 import tiny
 
 _NEEDED = ("torch", "depth_anything_3", "safetensors")
 
