@@ -44,14 +44,14 @@ def enlarged_depth(depth: F32, width: int, height: int) -> F32:
     Blending across an edge would put points into the air between two surfaces: where the blended
     value is not close to the nearest one, the nearest is taken. 0 stays unknown.
     """
-    nearest = np.asarray(
-        cv2.resize(depth, (width, height), interpolation=cv2.INTER_NEAREST_EXACT), np.float32
-    )
-    blended = np.asarray(
-        cv2.resize(depth, (width, height), interpolation=cv2.INTER_LINEAR), np.float32
-    )
-    is_surface = np.abs(blended - nearest) <= _SAME_SURFACE * nearest
-    return np.where(is_surface & (nearest > 0), blended, nearest).astype(np.float32)
+    size = (width, height)
+    nearest = np.asarray(cv2.resize(depth, size, interpolation=cv2.INTER_NEAREST_EXACT), np.float32)
+    total = np.asarray(cv2.resize(depth, size, interpolation=cv2.INTER_LINEAR), np.float32)
+    known = (depth > 0).astype(np.float32)
+    weight = np.asarray(cv2.resize(known, size, interpolation=cv2.INTER_LINEAR), np.float32)
+    blended = total / np.maximum(weight, np.float32(1e-6))
+    is_surface = (nearest > 0) & (np.abs(blended - nearest) <= _SAME_SURFACE * nearest)
+    return np.where(is_surface, blended, nearest).astype(np.float32)
 
 
 def enlarged_score(score: F32, depth: F32, width: int, height: int) -> F32:
