@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from epipar_scene import Similarity, umeyama
-from epipar_scene.pose_graph import rotations_from_vectors
 from epipar_scene.robust_similarity import (
     fit_similarity,
     median_scale,
     similarity_between_cameras,
     weighted_median,
 )
+from epipar_scene.rotations import rotations_from_vectors
 
 seeds = st.integers(0, 2**32 - 1)
 

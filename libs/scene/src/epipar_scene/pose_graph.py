@@ -1,8 +1,8 @@
-"""A graph of places linked by measured similarities, some of them false: where the places are.
+"""A path of places linked by measured similarities, with loops that may be false: where they are.
 
-Places (nodes) are similarities to the world, so that scale may drift along a path as position
-does. Links between neighbours are trusted; a link that closes a loop is given up where no drift
-explains it.
+Places (nodes) are similarities to the world, so that scale may drift along the path as position
+does. Links between neighbours are trusted; a link that closes a loop is given up where others
+contradict it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from epipar_scene.arrays import F64
+from epipar_scene.path_equations import PathEquations
+from epipar_scene.rotations import rotations_from_vectors, vectors_from_rotations
 from epipar_scene.similarity import Similarity
 
 _STEPS = 100
@@ -20,7 +22,6 @@ _STILL = 1e-9  # relative gain below which the graph stands
 _EASING = 1.5  # by which false links come to weigh less, step by step
 _NUDGE = 1e-6  # of numeric derivatives
 _MOST_DAMPING = 1e12
-_MOST_NODES = 1000  # the equations are dense: 7 unknowns each
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,19 +120,16 @@ def solve_pose_graph(nodes: Sequence[Similarity], links: Sequence[Link]) -> Solv
     depend on how far the start is off. The same input gives the same answer.
 
     Raises:
-        ValueError: there are no or too many nodes, or a link names a node that is not there.
+        ValueError: there are no nodes, a link names a node that is not there, or a node has no
+            link to the one before it that cannot be false.
 
     Source: H. Strasdat, J. M. M. Montiel, A. J. Davison, Scale drift-aware large scale monocular
         SLAM, RSS 2010; H. Yang et al., Graduated non-convexity for robust spatial perception, IEEE
         RA-L 5(2), 2020 (Geman-McClure).
     """
-    if not 1 <= len(nodes) <= _MOST_NODES:
-        raise ValueError(f"the graph has {len(nodes)} nodes; it must have 1 to {_MOST_NODES}")
-    for link in links:
-        if max(link.first, link.second) >= len(nodes):
-            raise ValueError(f"link {link.first} to {link.second}: there are {len(nodes)} nodes")
+    _check_path(len(nodes), links)
     stack = _Stack.of(nodes)
-    if not links or len(nodes) == 1:
+    if len(nodes) == 1:
         empty = np.zeros((len(links), 7))
         return SolvedGraph(tuple(nodes), np.ones(len(links)), empty, empty)
     problem = _Problem(links)
@@ -150,6 +148,18 @@ def solve_pose_graph(nodes: Sequence[Similarity], links: Sequence[Link]) -> Solv
         for s, r, t in zip(stack.scale, stack.rotation, stack.translation, strict=True)
     )
     return SolvedGraph((nodes[0], *moved[1:]), problem.trust(end, 1.0), start, end)
+
+
+def _check_path(count: int, links: Sequence[Link]) -> None:
+    if count < 1:
+        raise ValueError("the graph has no nodes; it must have at least 1")
+    for link in links:
+        if max(link.first, link.second) >= count:
+            raise ValueError(f"link {link.first} to {link.second}: there are {count} nodes")
+    firm = {frozenset((link.first, link.second)) for link in links if not link.may_be_false}
+    for node in range(1, count):
+        if frozenset((node - 1, node)) not in firm:
+            raise ValueError(f"node {node} has no sure link to node {node - 1}, its path")
 
 
 class _Problem:
@@ -184,12 +194,11 @@ class _Problem:
         damping = 1e-6
         cost = self._cost(nodes, trust)
         for _ in range(_STEPS):
-            normal, slope = self._equations(nodes, trust, count)
+            equations = self._equations(nodes, trust, count)
             before = cost
             while damping < _MOST_DAMPING:
-                damped = normal + damping * np.diag(np.diag(normal) + 1e-12)
                 step = np.zeros((count, 7))
-                step[1:] = -np.linalg.solve(damped, slope).reshape(-1, 7)
+                step[1:] = equations.step(damping)
                 tried = nodes.nudged(step)
                 reached = self._cost(tried, trust)
                 if reached <= cost:
@@ -203,77 +212,33 @@ class _Problem:
     def _cost(self, nodes: _Stack, trust: F64) -> float:
         return float((trust[:, np.newaxis] * self.errors(nodes) ** 2).sum())
 
-    def _equations(self, nodes: _Stack, trust: F64, count: int) -> tuple[F64, F64]:
-        """Return normal matrix and gradient of all nodes but the first."""
+    def _equations(self, nodes: _Stack, trust: F64, count: int) -> PathEquations:
         first, second = nodes.take(self._first), nodes.take(self._second)
         errors = self._difference(first, second)
         slopes = np.empty((2, len(errors), 7, 7))
         for column in range(7):
             step = np.zeros_like(errors)
             step[:, column] = _NUDGE
-            ahead, back = first.nudged(step), first.nudged(-step)
-            slopes[0, :, :, column] = self._difference(ahead, second)
-            slopes[0, :, :, column] -= self._difference(back, second)
-            ahead, back = second.nudged(step), second.nudged(-step)
-            slopes[1, :, :, column] = self._difference(first, ahead)
-            slopes[1, :, :, column] -= self._difference(first, back)
-        slopes /= 2 * _NUDGE
-        ends = np.stack([self._first, self._second])
-        normal = np.zeros((count, 7, count, 7))
-        gradient = np.zeros((count, 7))
-        for link, (weight, error) in enumerate(zip(trust, errors, strict=True)):
-            for side in range(2):
-                across = weight * slopes[side, link].T
-                gradient[ends[side, link]] += across @ error
-                for other in range(2):
-                    normal[ends[side, link], :, ends[other, link], :] += (
-                        across @ slopes[other, link]
-                    )
-        free = 7 * (count - 1)
-        return normal[1:, :, 1:, :].reshape(free, free), gradient[1:].reshape(free)
+            for side, (ahead, back) in enumerate(
+                (
+                    ((first.nudged(step), second), (first.nudged(-step), second)),
+                    ((first, second.nudged(step)), (first, second.nudged(-step))),
+                )
+            ):
+                slopes[side, :, :, column] = self._difference(*ahead) - self._difference(*back)
+        slopes *= np.sqrt(trust)[:, np.newaxis, np.newaxis] / (2 * _NUDGE)
+        weighted = np.sqrt(trust)[:, np.newaxis] * errors
+        equations = PathEquations(count)
+        for link, (first_node, second_node) in enumerate(
+            zip(self._first, self._second, strict=True)
+        ):
+            ends = (int(first_node), int(second_node))
+            equations.add(ends, slopes[:, link], weighted[link])
+        return equations
 
     def _difference(self, first: _Stack, second: _Stack) -> F64:
         apart = self._unseen.then_from(first.inverse().then_from(second))
         return apart.vectors() / self._deviation
-
-
-def rotations_from_vectors(vectors: F64) -> F64:
-    """Return (N, 3, 3) rotations about (N, 3) vectors by their lengths in radians."""
-    angle = np.linalg.norm(vectors, axis=1)[:, np.newaxis, np.newaxis]
-    cross = np.zeros((len(vectors), 3, 3))
-    x, y, z = vectors.T
-    cross[:, 0, 1], cross[:, 0, 2], cross[:, 1, 2] = -z, y, -x
-    cross -= np.transpose(cross, (0, 2, 1))
-    rotation: F64 = (
-        np.eye(3)
-        + np.sinc(angle / np.pi) * cross
-        + 0.5 * np.sinc(angle / (2 * np.pi)) ** 2 * (cross @ cross)
-    )
-    return rotation
-
-
-def vectors_from_rotations(rotations: F64) -> F64:
-    """Return (N, 3) vectors of (N, 3, 3) rotations; the lengths are angles of 0 to pi."""
-    skew = np.stack(
-        [
-            rotations[:, 2, 1] - rotations[:, 1, 2],
-            rotations[:, 0, 2] - rotations[:, 2, 0],
-            rotations[:, 1, 0] - rotations[:, 0, 1],
-        ],
-        axis=1,
-    )
-    sine = 0.5 * np.linalg.norm(skew, axis=1)
-    cosine = 0.5 * (np.trace(rotations, axis1=1, axis2=2) - 1)
-    angle = np.arctan2(sine, cosine)
-    # Near a half turn the skew part vanishes; the axis is in the symmetric one.
-    half = sine < 1e-6
-    factor = np.where(half, 0.5, 0.5 * angle / np.where(half, 1.0, sine))
-    vectors: F64 = factor[:, np.newaxis] * skew
-    for one in np.flatnonzero(half & (cosine < 0)):
-        axes = 0.5 * (rotations[one] + np.eye(3))
-        longest = int(np.argmax(np.diag(axes)))
-        vectors[one] = np.pi * axes[:, longest] / np.linalg.norm(axes[:, longest])
-    return vectors
 
 
 def _orthonormal(rotation: F64) -> F64:
