@@ -1,0 +1,1 @@
+def close_loops(*a): return a[-1]
