@@ -104,6 +104,19 @@ def test_confidence_decides_where_the_unsure_are_the_majority():
     assert distance(fit_similarity(source, target).similarity, false) < 1e-6
 
 
+def test_where_both_sides_err_the_scale_does_not_shrink():
+    scales = {True: [], False: []}
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        points = rng.normal(size=(2000, 3))
+        source, target = points + 0.1 * rng.normal(size=(2, 2000, 3))
+        for symmetric, found in scales.items():
+            fit = fit_similarity(source, target, symmetric=symmetric)
+            found.append(fit.similarity.scale)
+    assert np.mean(scales[False]) < 0.992  # 1 / (1 + 0.1 ** 2), about
+    assert np.mean(scales[True]) == pytest.approx(1, abs=0.002)
+
+
 def test_the_same_points_give_the_same_answer_bit_for_bit():
     rng = np.random.default_rng(5)
     source, target = rng.normal(size=(200, 3)), rng.normal(size=(200, 3))

@@ -45,6 +45,7 @@ def fit_similarity(
     tolerance: float = 0.05,
     starts: Sequence[Similarity] = (),
     seed: int = 0,
+    symmetric: bool = False,
 ) -> SimilarityFit:
     """Return the similarity that maps source onto target whatever a part of the points says.
 
@@ -61,13 +62,18 @@ def fit_similarity(
         tolerance: residual up to which a point is an inlier.
         starts: guesses that are tried too.
         seed: of the triples.
+        symmetric: both sides err alike, so that neither is to be explained by the other: the scale
+            is the ratio of their spreads. Least squares alone then shrink it a little each time,
+            which adds up along a chain.
 
     Raises:
         ValueError: a shape or value is not as above, fewer than 3 points have a weight, or the
             points that count stand on a line.
 
     Source: the weights are J. W. Tukey's biweight; the start is RANSAC (M. A. Fischler and R. C.
-        Bolles, 1981) judged by the weighted median residual (P. J. Rousseeuw, 1984).
+        Bolles, 1981) judged by the weighted median residual (P. J. Rousseeuw, 1984); the symmetric
+        scale is that of B. K. P. Horn, Closed-form solution of absolute orientation using unit
+        quaternions, JOSA A 4(4), 1987.
     """
     used = np.ones(len(source)) if weights is None else np.asarray(weights, np.float64)
     scale = np.ones(len(source)) if sizes is None else np.asarray(sizes, np.float64)
@@ -80,7 +86,7 @@ def fit_similarity(
     source, target, used, scale = source[counted], target[counted], used[counted], scale[counted]
     candidates = (plain, *starts, *_from_triples(source, target, used, scale, seed))
     start = _best(candidates, source, target, used, scale)
-    fitted = _refined(start, source, target, used, scale)
+    fitted = _refined(start, source, target, used, scale, symmetric=symmetric)
     residuals = _residuals(fitted, source, target, scale)
     share = float(used[residuals <= tolerance].sum() / used.sum())
     return SimilarityFit(fitted, share, weighted_median(residuals, used))
@@ -176,7 +182,9 @@ def _best(
     return candidates[int(np.argmin(errors))]
 
 
-def _refined(start: Similarity, source: F64, target: F64, weights: F64, sizes: F64) -> Similarity:
+def _refined(
+    start: Similarity, source: F64, target: F64, weights: F64, sizes: F64, *, symmetric: bool
+) -> Similarity:
     """Reweight and solve again until the residuals' scale stands still."""
     fitted, before = start, np.inf
     for _ in range(_STEPS):
@@ -187,14 +195,28 @@ def _refined(start: Similarity, source: F64, target: F64, weights: F64, sizes: F
             deviation = max(deviation, _EXACT)
             before = -1.0
         biweight = np.clip(1 - (residuals / (_TUKEY * deviation)) ** 2, 0, None) ** 2
+        counted = weights * biweight / sizes**2
         try:
-            fitted = umeyama(source, target, weights * biweight / sizes**2)
+            fitted = umeyama(source, target, counted)
         except ValueError:  # what is left stands on a line: the fit before was the last sound one
             return fitted
+        if symmetric:
+            fitted = _with_ratio_of_spreads(fitted, source, target, counted)
         if before < 0:
             return fitted
         before = deviation
     return fitted
+
+
+def _with_ratio_of_spreads(
+    fitted: Similarity, source: F64, target: F64, weights: F64
+) -> Similarity:
+    share = weights / weights.sum()
+    middle, wanted = share @ source, share @ target
+    spread = share @ ((source - middle) ** 2).sum(axis=1)
+    wanted_spread = share @ ((target - wanted) ** 2).sum(axis=1)
+    scale = float(np.sqrt(wanted_spread / spread))
+    return Similarity(scale, fitted.rotation, wanted - scale * (fitted.rotation @ middle))
 
 
 def _residuals(fitted: Similarity, source: F64, target: F64, sizes: F64) -> F64:

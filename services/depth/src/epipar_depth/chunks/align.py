@@ -74,6 +74,7 @@ def align(world: Evidence, chunk: Evidence, settings: JoinSettings) -> Joint:
             tolerance=settings.tolerance,
             starts=[start],
             seed=settings.seed,
+            symmetric=True,
         )
     except ValueError as error:
         raise OverlapError(f"the overlap's points do not determine it: {error}") from None
@@ -91,7 +92,10 @@ def _correspondences(
 ) -> tuple[F64, F64, F64, F64]:
     """Return weights, chunk's points, the world's, and their expected errors' size."""
     used = weights > 0
-    parts = [(weights[used], chunk.points()[used], world.points()[used], world.depth[used])]
+    # Both sides' depth: by one alone, the pixels it errs on to the near would count more.
+    ratio = _scale(world, chunk, weights)
+    depths = np.sqrt(ratio * world.depth[used].astype(np.float64) * chunk.depth[used])
+    parts = [(weights[used], chunk.points()[used], world.points()[used], depths)]
     ahead, wanted_ahead = chunk.middle_depths(), world.middle_depths()
     seeing = (ahead > 0) & (wanted_ahead > 0)
     if settings.camera_weight > 0 and seeing.any():
@@ -104,7 +108,7 @@ def _correspondences(
         np.concatenate([part[0] for part in parts]),
         np.concatenate([part[1] for part in parts]),
         np.concatenate([part[2] for part in parts]),
-        np.concatenate([part[3] for part in parts]).astype(np.float64),
+        np.concatenate([part[3] for part in parts]),
     )
 
 
