@@ -73,7 +73,7 @@ def evidence_of(prediction: ChunkPrediction, samples: int) -> Evidence:
     step = max(1, math.ceil(math.sqrt(height * width / samples)))
     rows = np.arange(step // 2, height, step)
     columns = np.arange(step // 2, width, step)
-    grid = np.ix_(range(len(prediction)), rows, columns)
+    grid = np.ix_(np.arange(len(prediction)), rows, columns)
     x, y = np.meshgrid(columns + 0.5, rows + 0.5)
     return Evidence(
         np.stack([x.ravel(), y.ravel()], axis=1),

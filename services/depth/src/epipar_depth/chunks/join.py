@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from epipar_depth.chunks.align import Joint, OverlapError, align
+from epipar_depth.chunks.closing import close_loops
 from epipar_depth.chunks.drift import DriftFigures, JointFigures
 from epipar_depth.chunks.evidence import Evidence, evidence_of
 from epipar_depth.chunks.journal import ChunkRecord, Journal
@@ -66,7 +67,7 @@ def join_chunks(
         folder: for what a killed run goes on from; the caller removes it when the scene stands.
         settings: how to join.
         pictures: of frames, to find places that return; None: no loops are looked for.
-        report: told the stages "depth" and "loops".
+        report: told the stages "depth", "places" and "loops".
         cancelled: asked before each prediction.
 
     Raises:
@@ -75,8 +76,6 @@ def join_chunks(
         LimitExceededError: OUT_OF_MEMORY with the fewest frames that may be asked for.
         CallEndedError: CANCELLED; what is on disk is kept and gone on from.
     """
-    from epipar_depth.chunks.closing import close_loops
-
     if count < 1:
         raise InvalidInputError("TOO_FEW_FRAMES", "source", f"there are {count} frames, not 1")
     used = settings or JoinSettings()
