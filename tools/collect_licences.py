@@ -30,7 +30,8 @@ def collect(folder: Path) -> list[tuple[str, str, str]]:
         name, version = distribution.metadata["Name"], distribution.version
         place = folder / f"{name}-{version}"
         place.mkdir(parents=True, exist_ok=True)
-        (place / "METADATA").write_text(str(distribution.metadata), encoding="utf-8")
+        told = distribution.read_text("METADATA") or ""
+        (place / "METADATA").write_text(told.partition("\n\n")[0], encoding="utf-8")
         for number, text in enumerate(_texts(distribution)):
             (place / f"{number:02}-{text.name}").write_bytes(text.read_bytes())
         rows.append((name, version, _licence(distribution)))

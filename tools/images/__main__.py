@@ -33,7 +33,7 @@ def main() -> int:
         try:
             builder.build(image, given.tag, base=given.base, secrets=secrets)
         except subprocess.CalledProcessError as error:
-            sys.stderr.write(f"{image.name}:\n{error.stdout[-4000:]}{error.stderr[-4000:]}\n")
+            sys.stderr.write(f"{image.name}:\n{error.stdout[-2000:]}{error.stderr[-2000:]}\n")
             return 1
         size = builder.size_bytes(f"{image.name}:{given.tag}")
         print(f"{image.name:24}{size / 1e6:>8.0f}", flush=True)
