@@ -15,7 +15,7 @@ from epipar_kit.store import open_store
 
 def build(settings: DepthSettings) -> Sequence[Service]:
     """Make the service of these settings."""
-    servicer = DepthService(open_store(settings.store_url), settings.processes)
+    servicer = DepthService(open_store(settings.store_url, settings.s3), settings.processes)
     return [
         Service(NAME, lambda server: pb_grpc.add_DepthServiceServicer_to_server(servicer, server))
     ]
