@@ -109,13 +109,14 @@ class S3Server:
         folder = self._folder
         with (folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [self._weed, "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3"]
-                + [f"-dir={folder / 'data'}", f"-s3.config={folder / 's3.json'}"]
-                + ["-master.telemetry=false", "-s3.autoCreateBucket=false"]
-                + ["-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.iam=false"]
-                + [f"-s3.localSocket={folder / 's3.sock'}"]
-                + [f"-filer.localSocket={folder / 'filer.sock'}"]
-                + ["-master.volumeSizeLimitMB=64", "-volume.max=30", *ports, *grpc],
+                [
+                    *(self._weed, "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3"),
+                    *(f"-dir={folder / 'data'}", f"-s3.config={folder / 's3.json'}"),
+                    *("-master.telemetry=false", "-s3.autoCreateBucket=false", "-s3.iam=false"),
+                    *("-s3.port.iceberg=0", "-s3.port.lance=0", "-volume.max=30"),
+                    *(f"-s3.localSocket={folder / 's3.sock'}", "-master.volumeSizeLimitMB=64"),
+                    *(f"-filer.localSocket={folder / 'filer.sock'}", *ports, *grpc),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -15,9 +15,10 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+import shutil
 import threading
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -75,10 +76,11 @@ class Outputs:
         """Return the claim on an output and its ETag; None where nobody writes it."""
         try:
             data, etag = self.bucket.get(state_key(output_uri), max_bytes=_MAX_STATE_BYTES)
-            return Claim(**json.loads(data)), etag
+            values = json.loads(data)
+            return Claim(**{field.name: values[field.name] for field in fields(Claim)}), etag
         except NotFoundError:
             return None
-        except (TypeError, ValueError):  # not ours: anybody may write over it
+        except (TypeError, ValueError, KeyError):  # not ours: anybody may write over it
             return Claim("", "", 0.0), etag
 
     def write(self, output_uri: str, claim: Claim, etag: str | None) -> str:
@@ -294,7 +296,11 @@ class S3Stage:
         return claim, etag
 
     def _take_over(self, before: Claim) -> None:
-        if before.content_hash == self.content_hash and not self.resumed:
+        # What lies here is of an older claim than this one, or of a refused one.
+        shutil.rmtree(self.path)
+        self.path.mkdir()
+        self.resumed = False
+        if before.content_hash == self.content_hash:
             parts = self._outputs.parts(self.output_uri, before.token)
             prefix = parts_prefix(self.output_uri, before.token)
             in_parallel(
