@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 import sys
@@ -22,10 +23,10 @@ from epipar_kit.store import S3Options
 from tests.s3_server import KEY, SECRET, S3Server
 
 ENV = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
-BIG = os.urandom(1 << 20) * 48
+BIG = os.urandom(1 << 20) * 24
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server() -> Iterator[S3Server]:
     with S3Server() as server:
         yield server
@@ -65,60 +66,63 @@ def in_thread(work: Callable[[], object]) -> threading.Thread:
     return thread
 
 
-@pytest.mark.slow
-def test_a_server_killed_in_a_write_shows_nothing_of_it_and_a_retry_completes(
-    server: S3Server, options: S3Options
-) -> None:
-    hasty = S3Store("suite", "", replace(options, patience_s=0.2))
-    killer = in_thread(lambda: kill_once_it_has(server, 4 << 20))
-    with pytest.raises(EngineUnavailableError, match="does not answer") as caught:
-        hasty.write("big.bin", io.BytesIO(BIG))
-    killer.join()
-    assert caught.value.reason == "STORE_UNAVAILABLE"
-    assert caught.value.retry_after_s is not None
-    server.start()
-    patient = S3Store("suite", "", options)
-    assert not patient.exists("big.bin")
-    assert list(patient.list()) == []
-    # Now one write that lives through a kill by itself.
-    answers: list[str] = []
-    writer = in_thread(lambda: answers.append(patient.write("big.bin", io.BytesIO(BIG)).sha256))
-    kill_once_it_has(server, 4 << 20)
-    server.start()
-    writer.join()
-    assert patient.stat("big.bin").sha256 == answers[0]
-    path = patient.local_path("big.bin")
-    assert path.read_bytes() == BIG
+def plan(**request: Any) -> OutputPlan:
+    return OutputPlan(
+        "out/it",
+        "manifest.json",
+        "a",
+        "output_job",
+        lambda folder: {"folder": str(folder), "content_hash": "a", **request},
+        ENV,
+    )
 
 
-@pytest.mark.slow
-async def test_an_output_goes_on_from_its_parts_after_server_and_machine_are_gone(
-    server: S3Server, options: S3Options, tmp_path: Path
-) -> None:
-    def plan(**request: Any) -> OutputPlan:
-        return OutputPlan(
-            "out/it",
-            "manifest.json",
-            "a",
-            "output_job",
-            lambda folder: {"folder": str(folder), "content_hash": "a", **request},
-            ENV,
-        )
-
-    store = S3Store("suite", "", options)
+async def half_made(store: S3Store) -> None:
+    """Break an output off after its second part."""
     async with aclosing(make_output(store, plan(stop_after=1, how="hang"))) as events:
         async for event in events:
             if getattr(event, "done", 0) == 2:
-                break
-    server.kill()
-    server.start()
+                return
+
+
+@pytest.mark.slow  # the service takes twenty seconds to come back from a kill
+async def test_a_service_killed_in_a_write_shows_nothing_of_it_and_what_was_asked_gets_done(
+    server: S3Server, options: S3Options, tmp_path: Path
+) -> None:
+    patient = S3Store("suite", "", options)
+    hasty = S3Store("suite", "", replace(options, patience_s=0.2))
+    await half_made(patient)
+    errors: list[BaseException] = []
+    hashes: list[str] = []
+
+    def write_in_haste() -> None:
+        try:
+            hasty.write("half.bin", io.BytesIO(BIG))
+        except EngineUnavailableError as error:
+            errors.append(error)
+
+    def write_with_patience() -> None:
+        hashes.append(patient.write("whole.bin", io.BytesIO(BIG)).sha256)
+
+    writers = [in_thread(write_in_haste), in_thread(write_with_patience)]
+    await asyncio.to_thread(kill_once_it_has, server, 4 << 20)
+    await asyncio.to_thread(writers[0].join)
+    assert [getattr(error, "reason", "") for error in errors] == ["STORE_UNAVAILABLE"]
+    await asyncio.to_thread(server.start)
+    await asyncio.to_thread(writers[1].join)
+    assert patient.stat("whole.bin").sha256 == hashes[0]
+    assert patient.local_path("whole.bin").read_bytes() == BIG
+    assert list(patient.list()) == ["whole.bin"]
+    assert patient.write("half.bin", BIG).sha256 == hashes[0]  # the repeat completes
+    # On another machine, the output goes on from the parts that had been carried over.
     other = S3Store("suite", "", replace(options, scratch_dir=tmp_path / "elsewhere"))
     last = [event async for event in make_output(other, plan())][-1]
     assert isinstance(last, FinishedEvent)
     assert last.result == {"found": ["part_0", "part_1"]}
-    again = [event async for event in make_output(store, plan())][-1]
+    again = [event async for event in make_output(patient, plan())][-1]
     assert isinstance(again, FinishedEvent)
     assert again.cached
-    assert list(store.list()) == [
-        f"out/it/{name}" for name in ("manifest.json", "part_0", "part_1", "part_2")
-    ]
+    parts = [f"out/it/{name}" for name in ("manifest.json", "part_0", "part_1", "part_2")]
+    assert list(patient.list("out")) == parts
+    hidden = [found.key for found in patient.bucket.objects("") if "epipar" in found.key]
+    assert hidden == []
