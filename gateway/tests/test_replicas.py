@@ -48,6 +48,7 @@ class Replicas:
         self.url = url
         self.store = store
         self.fake = fake
+        self.upload = ""
         self.by_name: dict[str, Gateway] = {}
 
     def make(self, name: str, **settings: str) -> Gateway:
@@ -96,10 +97,10 @@ class Replicas:
 
     async def begin(self, count: int, names: tuple[str, ...]) -> list[pb.Job]:
         """Start jobs, in turn at each gateway."""
-        upload = put_upload(self.store)
+        self.upload = self.upload or put_upload(self.store)
         return [
             await self.by_name[names[number % len(names)]].begin(
-                upload=upload, request_id=f"job-{number}"
+                upload=self.upload, request_id=f"job-{number}"
             )
             for number in range(count)
         ]
@@ -110,9 +111,11 @@ async def replicas(
     postgres: PostgresServer, store: Path, fake: FakeCompute
 ) -> AsyncIterator[Replicas]:
     replicas = Replicas(postgres.new_database(), store, fake)
+    gateways = [replicas.make(name) for name in ("gateway-0", "gateway-1")]
     async with AsyncExitStack() as parts:
-        for name in ("gateway-0", "gateway-1"):
-            await parts.enter_async_context(replicas.make(name).running())
+        for gateway in gateways:
+            parts.push_async_callback(gateway.end)
+        await asyncio.gather(*(gateway.start() for gateway in gateways))  # both make the tables
         yield replicas
 
 
