@@ -523,7 +523,9 @@ Global___CompleteOptions: _TypeAlias = CompleteOptions  # noqa: Y015
 
 @_typing.final
 class NerfillerOptions(_message.Message):
-    """NerfillerOptions are settings of the engine "nerfiller"."""
+    """NerfillerOptions are settings of the engines "nerfiller" and "nerfiller-upstream". An unset field
+    takes what the operator of the service has set, else its default.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -532,16 +534,26 @@ class NerfillerOptions(_message.Message):
     DATASET_UPDATE_FIELD_NUMBER: _builtins.int
     VIEWS_PER_UPDATE_FIELD_NUMBER: _builtins.int
     MODEL_ID_FIELD_NUMBER: _builtins.int
+    DEPTH_PRIOR_FIELD_NUMBER: _builtins.int
     nerfiller_iterations: _builtins.int
-    """Iterations of dataset update after the first fit. 100 to 100000; default 30000."""
+    """Iterations of dataset update after the first fit. 100 to 100000; default 10000
+    ("nerfiller-upstream": 30000).
+    """
     inpaint_method: _builtins.str
     """How views are inpainted: "joint-multiview" (the default) or "individual"."""
     dataset_update: _builtins.int
-    """Iterations between two dataset updates. 10 to 100000; default 1000."""
+    """Iterations between two dataset updates. 10 to 100000; default 500 ("nerfiller-upstream": 1000)."""
     views_per_update: _builtins.int
     """Views that are inpainted in one update. 1 to 1000; default 40."""
     model_id: _builtins.str
-    """Name or local folder of a diffusers inpainting model. Default: the worker's setting."""
+    """Name or local folder of a diffusers inpainting model. Default: what the operator has set;
+    "nerfiller-upstream" refuses it.
+    """
+    depth_prior: _builtins.str
+    """Whose order of depths is asked for inside holes: "fusion" (the default: the engine "fusion" fills
+    the depth first, by other views and planes), "smooth" (the known depth, continued) or "off".
+    "nerfiller-upstream" refuses it.
+    """
     def __init__(
         self,
         *,
@@ -550,10 +562,11 @@ class NerfillerOptions(_message.Message):
         dataset_update: _builtins.int | None = ...,
         views_per_update: _builtins.int | None = ...,
         model_id: _builtins.str = ...,
+        depth_prior: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_dataset_update", b"_dataset_update", "_nerfiller_iterations", b"_nerfiller_iterations", "_views_per_update", b"_views_per_update", "dataset_update", b"dataset_update", "nerfiller_iterations", b"nerfiller_iterations", "views_per_update", b"views_per_update"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dataset_update", b"_dataset_update", "_nerfiller_iterations", b"_nerfiller_iterations", "_views_per_update", b"_views_per_update", "dataset_update", b"dataset_update", "inpaint_method", b"inpaint_method", "model_id", b"model_id", "nerfiller_iterations", b"nerfiller_iterations", "views_per_update", b"views_per_update"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dataset_update", b"_dataset_update", "_nerfiller_iterations", b"_nerfiller_iterations", "_views_per_update", b"_views_per_update", "dataset_update", b"dataset_update", "depth_prior", b"depth_prior", "inpaint_method", b"inpaint_method", "model_id", b"model_id", "nerfiller_iterations", b"nerfiller_iterations", "views_per_update", b"views_per_update"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__dataset_update: _TypeAlias = _typing.Literal["dataset_update"]  # noqa: Y015
     _WhichOneofArgType__dataset_update: _TypeAlias = _typing.Literal["_dataset_update", b"_dataset_update"]  # noqa: Y015
