@@ -128,7 +128,7 @@ def _judged(
     points = chart.texel_points(judges)
     truth = canvas.colors[judges].astype(np.float64)
     rows, columns = np.nonzero(judges)
-    tilt = np.stack([np.ones(len(rows)), rows, columns], axis=1)
+    tilt: F64 = np.stack([np.ones(len(rows)), rows, columns], axis=1).astype(np.float64)
     useful: list[tuple[float, F64]] = []
     for offset in offsets:
         colors, found = probe.colors(points + offset)
