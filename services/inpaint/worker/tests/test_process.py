@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -117,3 +118,14 @@ def test_it_ends_with_its_parent_and_keeps_a_checkpoint(room, tmp_path):
     assert events[-1]["kind"] == "STOPPED"
     assert "parent" in events[-1]["message"]
     assert any(e["event"] == "checkpoint" for e in events)
+
+
+@pytest.mark.slow
+def test_the_method_is_one_of_nerfstudios_own_command():
+    program = Path(sys.executable).with_name("ns-train")
+    done = subprocess.run(
+        [program, "epipar-nerfiller", "--help"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    for option in ("--data", "--pipeline.nerfiller.model-id", "--pipeline.datamanager.masks"):
+        assert option in done.stdout
