@@ -90,7 +90,9 @@ export type MaskOptions = Message<"epipar.inpaint.v1.MaskOptions"> & {
   dilationIterations?: number | undefined;
 
   /**
-   * Holes smaller than this share of the image are dropped. 0 to 0.1; default 0.0002.
+   * A connected hole of fewer pixels than this share of the frame's pixels is dropped before
+   * dilation: it is noise of the depth. What user masks and regions ask for is never dropped. 0 to
+   * 0.1, where 0 drops nothing; default 0.0002 (15 pixels at 320x240).
    *
    * @generated from field: optional double min_hole_share = 5;
    */
@@ -105,7 +107,12 @@ export type MaskOptions = Message<"epipar.inpaint.v1.MaskOptions"> & {
   userMasksUri: string;
 
   /**
-   * What lies in one of these becomes a hole in colour and in depth. At most 64.
+   * What lies in one of these becomes a hole in colour and in depth. At most 64. A pixel whose depth
+   * is known well enough (`min_confidence`) lies in a region if its point does. A pixel without such
+   * depth is counted in only where other views show the region's surface there, or where its ray
+   * passes through the region close beside pixels that lie in it: a plain wall without depth behind a
+   * generous box stays. An object whose depth no view knows is not found by a region; paint it into
+   * `user_masks_uri`.
    *
    * @generated from field: repeated epipar.inpaint.v1.Region regions = 7;
    */
@@ -572,7 +579,10 @@ export type CompleteResponse = Message<"epipar.inpaint.v1.CompleteResponse"> & {
     case: "progress";
   } | {
     /**
-     * A preview picture of the work so far.
+     * A preview picture of the work so far: JPEG, the last views finished, each as given and as
+     * completed. At most one in 2 seconds, perhaps none; each replaces the one before under the same
+     * key, "{output_uri}.preview.jpg", which is gone when the call ends, however it ends. The
+     * finished completion holds a picture of its own, "preview.jpg".
      *
      * @generated from field: epipar.common.v1.Artifact preview = 3;
      */
