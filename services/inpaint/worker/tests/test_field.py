@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from scenes import make_holey_room
+from scenes import make_holey_room, write_prior
 
 from epipar_nerfiller.consistency import agreement, agreement_share, witnessed_share
+from epipar_nerfiller.failures import BadInputError
 from epipar_nerfiller.nerf import losses
 from epipar_nerfiller.nerf.bank import NEVER, ViewBank
 from epipar_nerfiller.nerf.dataparser import frame3d_of
@@ -78,6 +79,29 @@ def test_depth_is_continued_on_one_surface_only_whatever_the_guess_s_scale():
     wanted = torch.tensor([0.0, 4.02, 4 / 1.005, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
     for scale in (0.01, 1.0, 100.0):
         torch.testing.assert_close(losses.continued_depth(guess * scale, known), wanted)
+
+
+def test_a_prior_is_taken_as_it_is_and_a_bad_one_refused(room, tmp_path):
+    prior = write_prior(tmp_path / "prior", room, scale=0.1)
+    (first, *_) = sorted(prior.iterdir())
+    guess = np.load(first)
+    guess[:3] = 0  # no guess there
+    np.save(first, guess)
+
+    def load():
+        scene = SceneFolder.open(room.root)
+        options = {"scale": 0.5, "near_share": 0.5, "held_out_every": 0}
+        return ViewBank.load(scene, room.masks, depth_prior=prior, **options)
+
+    assert np.array_equal(load().prior[: guess.size].numpy(), guess.ravel())
+    for bad in (-guess, guess[1:], guess * np.nan):
+        np.save(first, bad)
+        with pytest.raises(BadInputError, match=first.name) as caught:
+            load()
+        assert caught.value.field == "depth_prior"
+    first.unlink()
+    with pytest.raises(BadInputError, match="cannot be read"):
+        load()
 
 
 def test_free_space_costs_what_is_opaque():
