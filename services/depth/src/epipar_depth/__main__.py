@@ -17,7 +17,8 @@ from epipar_kit.store import open_store
 def build(settings: DepthSettings) -> Program:
     """Make the service of these settings."""
     hosts = HostPool(settings.da3(), own_session=True)
-    servicer = DepthService(open_store(settings.store_url), settings.processes, hosts)
+    store = open_store(settings.store_url, settings.s3)
+    servicer = DepthService(store, settings.processes, hosts)
     service = Service(
         NAME, lambda server: pb_grpc.add_DepthServiceServicer_to_server(servicer, server)
     )
