@@ -62,11 +62,14 @@ async def ask(*arguments: str) -> list[dict[str, Any]]:
         await child.wait()
         raise
     try:
-        return [json.loads(line) for line in output.splitlines()]
+        found = [json.loads(line) for line in output.splitlines()]
     except ValueError:
+        found = []
+    if child.returncode and not found:
         raise UnavailableError(
             f"python -m {_MODULE} ended with {child.returncode} and no answer", reason="UNAVAILABLE"
-        ) from None
+        )
+    return found
 
 
 async def describe_models() -> Sequence[Mapping[str, Any]]:
