@@ -25,11 +25,19 @@ ORDER = (
     "da3nested-giant-large",
 )
 DEFAULT = ("da3-small", "da3-base")
-HEAD = (
-    "| model | on | dtype | parameters | loaded MiB | image MiB | registry MiB | frames/s | "
-    "CPU-s/frame |",
-    "|---|---|---|---|---|---|---|---|---|",
+COLUMNS = (
+    *("model", "on", "dtype", "parameters", "loaded MiB", "image MiB", "registry MiB", "frames/s"),
+    "CPU-s/frame",
 )
+HEAD = (f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|")
+INTRODUCTION = """\
+# Depth Anything 3: speed and memory
+
+`make bench-da3`. Random weights: **accuracy was not measured.** Passes of {few} and {many} images of
+{side} px (4:3) on {machine}, {threads} thread(s) where that is a CPU; memory of an image is the
+difference of the two peaks. The registry's figures (base + image), by which the host admits, are
+for a GPU in half precision.
+"""
 
 
 def main() -> None:
@@ -49,21 +57,11 @@ def main() -> None:
         machine = str(measured["device"])
         rows.append(_row(model, measured))
         print("\n".join([*HEAD, *rows]), flush=True)
-    text = "\n".join(
-        [
-            "# Depth Anything 3: speed and memory",
-            "",
-            "`make bench-da3`. Random weights: **accuracy was not measured.** Passes of "
-            f"{given.frames[0]} and {given.frames[1]} images of {given.side} px (4:3) on {machine}, "
-            f"{given.threads} thread(s) where that is a CPU; memory of an image is the difference of "
-            "the two peaks. The registry's figures (base + image) are for a GPU in half precision; "
-            "the host admits by them.",
-            "",
-            *HEAD,
-            *rows,
-            "",
-        ]
+    few, many = given.frames
+    text = INTRODUCTION.format(
+        few=few, many=many, side=given.side, machine=machine, threads=given.threads
     )
+    text += "\n".join(["", *HEAD, *rows, ""])
     if given.write:
         RESULTS.write_text(text)
 

@@ -18,7 +18,7 @@ from epipar_depth.da3.client import HostClient
 from epipar_depth.da3.hosts import HostPool
 from epipar_depth.da3.settings import Da3Settings
 from epipar_depth.engine import Da3Options, DepthOptions
-from epipar_depth.plan import DepthCall, InlineImage, plan_depth
+from epipar_depth.plan import DepthCall, InlineImage, ModelHosts, plan_depth
 from epipar_depth.service import NAME, DepthService
 from epipar_kit.server import Service
 from epipar_kit.store import FolderStore
@@ -28,7 +28,7 @@ from epipar_scene.folder import SceneFolder
 PATIENCE_S = 120.0
 
 
-def _service(store: Path, hosts: HostPool | None) -> Service:
+def _service(store: Path, hosts: ModelHosts | None) -> Service:
     servicer = DepthService(FolderStore(store), 1, hosts)
     return Service(
         NAME, lambda server: pb_grpc.add_DepthServiceServicer_to_server(servicer, server)
