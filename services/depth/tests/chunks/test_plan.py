@@ -41,7 +41,7 @@ def test_what_is_no_chunk_is_refused():
         next_chunk(5, 5, 10, 0.5)
     with pytest.raises(ValueError, match="size is 1"):
         next_chunk(0, 5, 1, 0.5)
-    with pytest.raises(ValueError, match="overlap 1.0"):
+    with pytest.raises(ValueError, match=r"overlap 1\.0"):
         next_chunk(0, 5, 4, 1.0)
     with pytest.raises(ValueError, match="first <= new < stop"):
         Chunk(3, 2, 9)
