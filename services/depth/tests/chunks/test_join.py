@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -270,6 +272,26 @@ def test_each_chunk_is_with_the_sink_before_the_next_is_asked_for(tmp_path):
     join_chunks(Watching(poses), gallery, 40, tmp_path / "j", SMALL)
     assert all(first <= put for first, put in seen)
     assert [put for _, put in seen] == [0, 12, 18, 24, 30, 36]
+
+
+def test_no_prediction_outlives_the_next_question(tmp_path):
+    alive = []
+
+    class Watching(Rehearsal):
+        answers: ClassVar = []
+
+        def predict(self, frames):
+            alive.append(sum(answer() is not None for answer in self.answers))
+            prediction = super().predict(frames)
+            self.answers.append(weakref.ref(prediction.depth))
+            return prediction
+
+    poses = walk(60)
+    gallery = Gallery(keep_depth=False)
+    broken = frozenset(range(8, 12))
+    join_chunks(Watching(poses, EXACT, broken=broken), gallery, 60, tmp_path / "j", SMALL)
+    assert alive == [0] * len(alive)
+    assert len(alive) > 9
 
 
 def test_progress_counts_frames_and_never_falls(tmp_path):
