@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from epipar_depth.calibration import Calibration
 from epipar_depth.da3.engine import Da3Engine
 from epipar_depth.da3.hosts import HostPool
 from epipar_depth.da3.settings import Da3Settings
@@ -24,6 +25,7 @@ from epipar_depth.engine import (
     request_hash,
 )
 from epipar_kit.errors import (
+    CorruptArtifactError,
     EngineUnavailableError,
     EpiparError,
     InvalidInputError,
@@ -134,6 +136,31 @@ def test_overlapping_chunks_are_joined_into_one_scene(
     result = _run(pool, settings, tmp_path / "photos", tmp_path / "scene", chunk_frames=4)
     assert result.registered_frames == 9
     assert SceneFolder.open(tmp_path / "scene").info.metrics["chunks"] > 2
+
+
+def test_a_calibration_makes_the_score_a_probability(
+    pool: HostPool, settings: Da3Settings, photos: Path, tmp_path: Path
+) -> None:
+    plain, fitted = tmp_path / "plain", tmp_path / "fitted"
+    _run(pool, settings, photos, plain)
+    curve = Calibration("da3", "tiny", np.array([0.0, 1.0]), np.array([0.5, 0.7]))
+    curve.save(tmp_path / "tiny.json")
+    calibrated = replace(settings, calibration_dir=tmp_path)
+    _run(pool, calibrated, photos, fitted)
+    infos = [SceneFolder.open(folder).info for folder in (plain, fitted)]
+    assert [info.confidence_kind for info in infos] == ["SCORE", "PROBABILITY_5PCT"]
+    assert infos[0].content_hash != infos[1].content_hash
+    levels = [
+        np.asarray(Image.open(folder / "confidence" / "frame_00001.png")) / 255
+        for folder in (plain, fitted)
+    ]
+    np.testing.assert_allclose(levels[1], 0.5 + 0.2 * levels[0], atol=0.01)
+    models = {model.name: model for model in Da3Engine(calibrated).models}
+    assert models["tiny"].capabilities.confidence_kind == "PROBABILITY_5PCT"
+    assert models["tiny-b"].capabilities.confidence_kind == "SCORE"
+    replace(curve, model="tiny-b").save(tmp_path / "tiny.json")
+    with pytest.raises(CorruptArtifactError, match="fitted for da3 'tiny-b'"):
+        _run(pool, calibrated, photos, tmp_path / "wrong")
 
 
 @pytest.mark.parametrize("count", [1, 2])
