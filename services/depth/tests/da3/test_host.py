@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -21,6 +22,7 @@ import pytest
 
 from epipar_depth.chunks import OutOfMemory
 from epipar_depth.da3.client import HostClient
+from epipar_depth.da3.companion import model_hosts
 from epipar_depth.da3.hosts import HostPool
 from epipar_depth.da3.settings import Da3Settings
 from epipar_kit.errors import CorruptArtifactError, InvalidInputError, WorkerDiedError
@@ -172,6 +174,18 @@ def test_models_take_each_others_place(staged: dict[str, str], settings: Da3Sett
             _ask(client, "tiny-b")
             assert client.status().models == ("tiny-b",)
         assert hosts.warm_address("tiny") is None
+
+
+async def test_a_service_warms_its_model_and_takes_its_hosts_along(
+    staged: dict[str, str], settings: Da3Settings
+) -> None:
+    pool = HostPool(settings)
+    async with model_hosts(pool, "tiny"):
+        await asyncio.to_thread(_until, lambda: pool.warm_address("tiny") is not None)
+        (host,) = pool.pids()
+    assert not psutil.pid_exists(host)
+    async with model_hosts(HostPool(settings), "da3-giant"):
+        """A model that is not here does not keep the service from serving."""
 
 
 def test_a_killed_host_comes_back_and_its_job_does_not_notice(
