@@ -35,7 +35,7 @@ def make_scene(folder: Path, seed: int, *, kind: str = "SCORE", version: str = "
         moved[:3, 3] *= 0.25
         name = f"frame_{index + 1:05d}"
         scene.write_image(name, np.zeros((*truth.shape, 3), np.uint8))
-        scene.write_depth(name, depth, score.astype(np.float32))
+        scene.write_depth(name, depth.astype(np.float32), score.astype(np.float32))
         frames.append(Frame(name, CAMERA, moved, index))
         millimetres = (truth * 1000).astype(np.uint16)
         assert cv2.imwrite(str(folder / "depth" / f"{index:04d}.png"), millimetres)
