@@ -229,7 +229,7 @@ MUTANTS = [
     Mutant("network-open", "cpu", "a node's metadata",
            _inside("NetworkPolicy", "store", "spec/egress/0/to/0/ipBlock", {"cidr": "0.0.0.0/0"})),
     Mutant("network-open", "kind", "the database for everybody",
-           _inside("NetworkPolicy", "postgresql", "spec/ingress/0/from/0/podSelector", {})),
+           _inside("NetworkPolicy", "postgresql", "spec/ingress/0/from", None)),
     Mutant("network-open", "cpu", "strangers at the counters",
            _inside("NetworkPolicy", "gateway", "spec/ingress/1/from/0/namespaceSelector", {})),
     Mutant("network-closed", "cpu", "no names", _remove("NetworkPolicy", "dns")),
