@@ -98,6 +98,12 @@ class GatewaySettings(ServerSettings):
     reconcile_s: float = Field(
         default=30.0, ge=0.1, le=3600, description="How often lost jobs are looked for, seconds."
     )
+    executor_dead_s: float = Field(
+        default=60.0,
+        ge=1,
+        le=86_400,
+        description="A replica silent for so long is taken for dead; its jobs go on elsewhere.",
+    )
     max_active_jobs: int = Field(
         default=1000, ge=1, le=1_000_000, description="Jobs that wait or run; more are refused."
     )

@@ -22,6 +22,7 @@ from epipar_kit.errors import typed_storage_errors
 from epipar_kit.interceptors import (
     DrainInterceptor,
     ErrorInterceptor,
+    InputsInterceptor,
     LimitInterceptor,
     ObserveInterceptor,
     RequestIdInterceptor,
@@ -168,6 +169,7 @@ class Server:
                 ErrorInterceptor(),
                 self._drain,
                 LimitInterceptor(settings.max_streams),
+                InputsInterceptor(),
             ],
             maximum_concurrent_rpcs=settings.max_calls,
             options=[

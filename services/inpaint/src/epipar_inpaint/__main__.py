@@ -15,7 +15,7 @@ from epipar_kit.store import open_store
 
 def build(settings: InpaintSettings) -> Sequence[Service]:
     """Make the service of these settings."""
-    servicer = InpaintService(open_store(settings.store_url), settings.threads)
+    servicer = InpaintService(open_store(settings.store_url, settings.s3), settings.threads)
     return [
         Service(NAME, lambda server: pb_grpc.add_InpaintServiceServicer_to_server(servicer, server))
     ]
