@@ -16,9 +16,7 @@ _EACH = pytest.mark.parametrize("image", IMAGES, ids=lambda image: image.name)
 def test_every_dockerfile_is_in_the_catalogue():
     skipped = {".venv", ".envs", "node_modules"}
     found = {
-        path
-        for path in ROOT.rglob("Dockerfile")
-        if not skipped & set(path.relative_to(ROOT).parts)
+        path for path in ROOT.rglob("Dockerfile") if not skipped & set(path.relative_to(ROOT).parts)
     }
     assert found == {image.dockerfile for image in IMAGES}
 

@@ -265,7 +265,7 @@ MUTANTS = [
            _config("envoy-", "EPIPAR_ENVOY_ALLOW_PUBLIC_WITHOUT_AUTH", "true")),
     Mutant("door-open", "cpu", "no tokens", _config("envoy-", "EPIPAR_ENVOY_JWT_ISSUER", None)),
     Mutant("door-open", "kind", "a trial with an address outside",
-           lambda w: _spec("Service", "envoy", type="LoadBalancer")(w)),
+           _spec("Service", "envoy", type="LoadBalancer")),
     Mutant("job-restarts-in-place", "gpu", "repeats that no policy sees",
            _pod("Job", "inpaint-run", restartPolicy="OnFailure")),
     Mutant("job-endless", "gpu", "no deadline",

@@ -37,4 +37,3 @@ def test_a_fault_is_caught_by_its_rule(mutant: Mutant):
 
 def test_every_rule_is_proven_by_a_fault():
     assert set(RULES) == {mutant.rule for mutant in MUTANTS}
-

@@ -55,7 +55,9 @@ def _scratch(world: Rendered, container: Container) -> Iterator[Finding]:
 
 def _claims(item: Object) -> set[str]:
     volumes = pod_of(item).get("volumes", ())
-    return {v["persistentVolumeClaim"]["claimName"] for v in volumes if "persistentVolumeClaim" in v}
+    return {
+        v["persistentVolumeClaim"]["claimName"] for v in volumes if "persistentVolumeClaim" in v
+    }
 
 
 def _pod(item: Object) -> Iterator[Finding]:
@@ -88,5 +90,7 @@ def _pod(item: Object) -> Iterator[Finding]:
     )
     if scratch > limit:
         yield Finding(
-            "scratch-over-limit", subject, f"may write {scratch:.0f} bytes; the limit is {limit:.0f}"
+            "scratch-over-limit",
+            subject,
+            f"may write {scratch:.0f} bytes; the limit is {limit:.0f}",
         )

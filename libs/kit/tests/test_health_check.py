@@ -18,7 +18,7 @@ def _settings(**values) -> ServerSettings:
 
 @pytest.fixture
 async def server():
-    async with Server(_settings(), [Service("epipar.test.v1.Test", lambda server: None)]) as server:
+    async with Server(_settings(), [Service("epipar.test.v1.Test", lambda _: None)]) as server:
         yield server
 
 
@@ -50,7 +50,9 @@ async def test_it_runs_as_a_program(server):
 async def _answer(status: str) -> asyncio.Server:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        writer.write(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+        writer.write(
+            f"HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
+        )
         await writer.drain()
         writer.close()
 
@@ -62,4 +64,5 @@ async def test_http_is_fetched(status: str, fault: str):
     async with await _answer(status) as http:
         port = http.sockets[0].getsockname()[1]
         said = await asyncio.to_thread(fault_of, f"http://127.0.0.1:{port}/ready")
-        assert said.endswith(fault) and bool(said) == bool(fault)
+        assert said.endswith(fault)
+        assert bool(said) == bool(fault)
