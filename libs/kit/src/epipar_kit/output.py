@@ -13,16 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from epipar_kit.errors import AlreadyExistsError, InternalError, InvalidInputError
-<<<<<<< HEAD
 from epipar_kit.events import Event, ProgressEvent, Report, ResultEvent
-from epipar_kit.staging import Stage
-from epipar_kit.store import ArtifactStore
-from epipar_kit.thread_work import run_in_thread
-=======
-from epipar_kit.events import Event, ProgressEvent, ResultEvent
 from epipar_kit.store import ArtifactStore, OutputStage
+from epipar_kit.thread_work import run_in_thread
 from epipar_kit.tidy import to_the_end
->>>>>>> store
 from epipar_kit.work import run_work
 
 
