@@ -45,9 +45,9 @@ def test_the_door_answers(door: str):
 
 
 def test_a_clip_becomes_a_scene(door: str, sample_clip: Path):
-    command = [sys.executable, "-m", "epipar_cli", "--json", "--address", door]
+    command = [sys.executable, "-m", "epipar_cli", "reconstruct", str(sample_clip)]
     done = subprocess.run(
-        [*command, "reconstruct", str(sample_clip)],
+        [*command, "--json", "--address", door],
         capture_output=True,
         text=True,
         check=False,
