@@ -163,7 +163,9 @@ def test_an_alert_has_a_section_in_the_runbook(name: str):
 
 
 def test_the_runbook_has_no_section_of_an_alert_that_is_gone():
-    titles = re.findall(r"^## (Epipar\w+)$", Path(ROOT / "docs/operate/runbook.md").read_text(), re.M)
+    titles = re.findall(
+        r"^## (Epipar\w+)$", Path(ROOT / "docs/operate/runbook.md").read_text(), re.M
+    )
     assert set(titles) == {alert["alert"] for alert in _alerts()}
 
 
