@@ -20,7 +20,7 @@ class _Named(depth_grpc.DepthServiceServicer):
     def __init__(self, name: str) -> None:
         self._name = name
 
-    async def Predict(self, request: Any, context: Any) -> Any:  # noqa: N802 - the contract's name
+    def Predict(self, request: Any, context: Any) -> Any:  # noqa: N802 - the contract's name
         raise NotImplementedError
 
     async def ListEngines(self, request: Any, context: Any) -> Any:  # noqa: N802 - the contract's name

@@ -80,7 +80,7 @@ async def _say(request: bytes, context: Any) -> bytes:
 
 
 def _add(server: grpc.aio.Server) -> None:
-    handlers = {"Say": grpc.unary_unary_rpc_method_handler(_say)}
+    handlers: dict[str, Any] = {"Say": grpc.unary_unary_rpc_method_handler(_say)}
     server.add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler("epipar.test.v1.Test", handlers),)
     )
@@ -93,7 +93,8 @@ def kit_page() -> dict[str, set[str]]:
     async def call() -> str:
         metrics = ServerMetrics()
         async with serving([Service("epipar.test.v1.Test", _add)], metrics=metrics) as channel:
-            await channel.unary_unary("/epipar.test.v1.Test/Say")(b"")
+            say: Any = channel.unary_unary("/epipar.test.v1.Test/Say")
+            await say(b"")
         with metrics_page(metrics, host="127.0.0.1", port=0) as port:
             return await asyncio.to_thread(_fetch, f"http://127.0.0.1:{port}/metrics")
 
@@ -164,7 +165,7 @@ def test_an_alert_has_a_section_in_the_runbook(name: str):
 
 def test_the_runbook_has_no_section_of_an_alert_that_is_gone():
     titles = re.findall(
-        r"^## (Epipar\w+)$", Path(ROOT / "docs/operate/runbook.md").read_text(), re.M
+        r"^## (Epipar\w+)$", Path(ROOT / "docs/operate/runbook.md").read_text(), re.MULTILINE
     )
     assert set(titles) == {alert["alert"] for alert in _alerts()}
 
