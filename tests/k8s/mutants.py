@@ -18,7 +18,7 @@ class Mutant:
 
     Attributes:
         rule: that must find it.
-        overlay: that it is put into.
+        overlay: that it is put into, with a component perhaps.
         change: does it, to a copy.
         what: in words.
     """
@@ -105,7 +105,7 @@ MUTANTS = [
     Mutant("schema", "cpu", "text for a number", _spec("Deployment", "envoy", replicas="two")),
     Mutant("schema", "keda", "a mistyped field of KEDA's", _spec("ScaledObject", "depth", min=1)),
     Mutant("schema", "kueue", "no cluster queue", _spec("LocalQueue", "epipar", clusterQueue=7)),
-    Mutant("schema", "cpu", "an alert with no expression",
+    Mutant("schema", "cpu + monitoring", "an alert with no expression",
            _inside("PrometheusRule", "epipar", "spec/groups/0/rules/0/expr", None)),
     Mutant("schema-unknown", "cpu", "a removed API",
            lambda w: _get(w, "PodDisruptionBudget", "envoy").update(apiVersion="policy/v1beta1")),
@@ -119,7 +119,7 @@ MUTANTS = [
            _spec("StatefulSet", "gateway", serviceName="gateways")),
     Mutant("grpc-behind-one-address", "cpu", "a service with an address",
            _inside("Service", "depth", "spec/clusterIP", None)),
-    Mutant("scrape-selects-nothing", "cpu", "a port that is not there",
+    Mutant("scrape-selects-nothing", "cpu + monitoring", "a port that is not there",
            _inside("ServiceMonitor", "epipar", "spec/endpoints/0/port", "prometheus")),
     Mutant("reference-unknown", "cpu", "a lost ConfigMap", _remove("ConfigMap", "depth-")),
     Mutant("reference-unknown", "cpu", "a lost account", _remove("ServiceAccount", "envoy")),

@@ -22,7 +22,7 @@ from epipar_kit.metrics import ServerMetrics, metrics_page
 from epipar_kit.server import Service
 from epipar_kit.testing import serving
 from tools.images.catalogue import ROOT
-from tools.k8s_check.render import render_overlay
+from tools.k8s_check.render import render_named
 from tools.k8s_check.rendered import Rendered
 
 SCRAPE = {"namespace", "job", "pod", "instance", "service", "endpoint", "container"}
@@ -37,7 +37,7 @@ OTHERS = {
 
 @cache
 def _world() -> Rendered:
-    return render_overlay("cpu")
+    return render_named("cpu + monitoring")
 
 
 def _alerts() -> list[dict[str, Any]]:
@@ -189,7 +189,7 @@ def test_the_queues_query_reads_columns_that_the_scheduler_has():
 
     queries = [
         trigger["metadata"]["query"]
-        for scaler in render_overlay("keda").of_kind("ScaledObject")
+        for scaler in render_named("keda").of_kind("ScaledObject")
         for trigger in scaler["spec"]["triggers"]
     ]
     assert len(queries) == 3

@@ -9,13 +9,13 @@ import pytest
 
 from tests.k8s.mutants import MUTANTS, Mutant
 from tools.k8s_check.checks import RULES, findings, module_of
-from tools.k8s_check.render import COMPONENTS_ON_CPU, OVERLAYS, render_overlay, render_with
+from tools.k8s_check.render import COMPONENTS_ON_CPU, OVERLAYS, render_named
 from tools.k8s_check.rendered import Rendered
 
 
 @cache
 def _world(overlay: str) -> Rendered:
-    return render_overlay(overlay)
+    return render_named(overlay)
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -25,7 +25,7 @@ def test_an_overlay_keeps_every_rule(overlay: str):
 
 @pytest.mark.parametrize("component", COMPONENTS_ON_CPU)
 def test_a_component_fits_on_an_overlay(component: str):
-    assert findings(render_with("cpu", [component])) == []
+    assert findings(_world(f"cpu + {component}")) == []
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: f"{m.rule}: {m.what}")
