@@ -123,7 +123,7 @@ async def test_a_body_with_a_wrong_checksum_counts_for_nothing(bucket: S3Store) 
     ("values", "data", "status"),
     [
         ({"sha256": "0" * 64}, clip(1000), 460),
-        ({}, b"this is no video at all" * 50, 400),
+        ({}, b"this is no video at all" * 50, 422),
     ],
 )
 async def test_what_is_not_what_it_says_is_refused_and_removed(
@@ -200,7 +200,7 @@ async def test_files_keep_range_etag_and_compressed_siblings(bucket: S3Store) ->
         assert (await at.ask("HEAD", "/files/scenes/x/cloud.ply")).body == b""
         beyond = await at.ask("GET", "/files/scenes/x/cloud.ply", {"Range": "bytes=99999999-"})
         assert beyond.status == 416
-        for hidden in ("scenes/x/none", "uploads/secret", "scenes/.x.epipar/state.json"):
+        for hidden in ("scenes/x/none", "uploads/secret", "scenes/.hidden"):
             assert (await at.ask("GET", f"/files/{hidden}")).status == 404
 
 

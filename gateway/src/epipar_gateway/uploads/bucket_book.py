@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -51,7 +51,10 @@ from epipar_kit.errors import (
     InvalidInputError,
     LimitExceededError,
     NotFoundError,
+    StorageFullError,
+    typed_storage_errors,
 )
+from epipar_kit.s3_staging import SHA256
 from epipar_kit.s3_store import S3Store
 
 log = structlog.get_logger(__name__)
@@ -132,6 +135,7 @@ class BucketBook:
             WrongHashError: CORRUPT_ARTIFACT; the upload is removed.
             InvalidInputError: it is not what its name says; the upload is removed.
             LimitExceededError: a zip holds too much; the upload is removed.
+            StorageFullError: DISK_FULL, the scratch is; the upload is kept, to be sealed later.
         """
         record, etag = self._read(upload_id)
         if record.state == "sealed":
@@ -143,6 +147,8 @@ class BucketBook:
         try:
             sealed = self._seal(_Sealing(record, blocks))
             self._write(sealed, etag)
+        except StorageFullError:
+            raise
         except (InvalidInputError, LimitExceededError) as error:
             log.warning("upload_refused", upload=record.name, reason=error.reason)
             self.remove(record.name)
@@ -231,32 +237,52 @@ class BucketBook:
         """Make the sealed file, and the photos of a zip; return the record to write."""
         record = sealing.record
         is_zip = media_type_of_upload(record.file_name).kind is Kind.PHOTOS
-        digest = hashlib.sha256()
-        head = bytearray()
-        with tempfile.TemporaryDirectory(dir=self._store.scratch.work) as scratch:
-            archive = Path(scratch) / "archive"
-            with archive.open("wb") as file:
-                for data in self._bytes(sealing):
-                    digest.update(data)
-                    head += data[: HEAD_BYTES - len(head)]
-                    if is_zip:
-                        file.write(data)
-            check_head(record.file_name, bytes(head))
-            sha256 = digest.hexdigest()
-            if record.wanted_sha256 not in ("", sha256):
-                raise wrong_hash(record, sha256)
+        limits = self._zip_limits()
+        scratch = self._store.scratch.open(record.upload_id)
+        try:
+            room = record.size + (limits.max_unpacked_bytes if is_zip else 0)
+            self._store.scratch.make_room(scratch, room, record.name)
+            scratch.tree.mkdir(exist_ok=True)
+            whole = scratch.tree / "whole"
+            sha256 = self._gather(sealing, whole)
             key = f"{record.name}/{record.file_name}"
-            attributes = {"Content-Type": record.media_type, "sha256": sha256}
-            self._bucket.put_stream(key, lambda: self._bytes(sealing), attributes)
+            attributes = {"Content-Type": record.media_type, SHA256: sha256}
             if is_zip:
-                photos = Path(scratch) / PHOTOS_FOLDER
-                unpack_photos(archive, record.file_name, photos, self._zip_limits())
-                key = f"{record.name}/{PHOTOS_FOLDER}"
-                self._carry(photos, key)
+                photos = scratch.tree / PHOTOS_FOLDER
+                unpack_photos(whole, record.file_name, photos, limits)
+                self._carry(photos, f"{record.name}/{PHOTOS_FOLDER}")
+            self._bucket.put(key, whole, attributes)
+        finally:
+            shutil.rmtree(scratch.tree, ignore_errors=True)
+            self._store.scratch.make_room(scratch, 0, record.name)
+            scratch.close()
+        if is_zip:
+            key = f"{record.name}/{PHOTOS_FOLDER}"
         return replace(record, state="sealed", sha256=sha256, key=key)
 
+    def _gather(self, sealing: _Sealing, whole: Path) -> str:
+        """Write the blocks into one file; return its hash.
+
+        Raises:
+            WrongHashError: CORRUPT_ARTIFACT, its sender named another.
+            InvalidInputError: it is not what its name says.
+        """
+        record = sealing.record
+        digest = hashlib.sha256()
+        with typed_storage_errors(), whole.open("w+b") as file:
+            for block in sealing.blocks:
+                for data in self._bucket.chunks(block.key, 0, block.size_bytes, etag=block.etag):
+                    digest.update(data)
+                    file.write(data)
+            file.seek(0)
+            check_head(record.file_name, file.read(HEAD_BYTES))
+        sha256 = digest.hexdigest()
+        if record.wanted_sha256 not in ("", sha256):
+            raise wrong_hash(record, sha256)
+        return sha256
+
     def _zip_limits(self) -> UploadLimits:
-        most = min(self.limits.max_unpacked_bytes, self._store.scratch.max_bytes // 2)
+        most = min(self.limits.max_unpacked_bytes, self._store.scratch.max_bytes // 4)
         return replace(self.limits, max_unpacked_bytes=most)
 
     def _carry(self, photos: Path, key: str) -> None:
@@ -265,7 +291,3 @@ class BucketBook:
             lambda path: self._bucket.put(f"{key}/{path.relative_to(photos).as_posix()}", path, {}),
             names,
         )
-
-    def _bytes(self, sealing: _Sealing) -> Iterator[bytes]:
-        for block in sealing.blocks:
-            yield from self._bucket.chunks(block.key, 0, block.size_bytes, etag=block.etag)

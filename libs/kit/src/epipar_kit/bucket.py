@@ -189,22 +189,6 @@ class Bucket:
 
         return self._repeated(key, put)
 
-    def put_stream(
-        self, key: str, chunks: Callable[[], Iterator[bytes]], attributes: Mapping[str, str]
-    ) -> None:
-        """Write an object of any size in parts; ``chunks`` begins anew where that is repeated."""
-
-        def put() -> None:
-            self._client.put(
-                key,
-                chunks(),
-                attributes=dict(attributes),
-                chunk_size=PART_BYTES,
-                max_concurrency=4,
-            )
-
-        self._repeated(key, put)
-
     def put_if(self, key: str, data: bytes, etag: str | None) -> str:
         """Write a small object if it still has an ETag, or with None if there is none.
 
