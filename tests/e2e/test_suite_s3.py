@@ -60,34 +60,16 @@ def fetched(url: str) -> bytes:
 def test_a_clip_is_reconstructed_exported_and_viewed(
     suite: Suite, sample_clip: Path, tmp_path: Path
 ) -> None:
-    out = tmp_path / "nook"
     epipar(
-        *("reconstruct", str(sample_clip), "-o", str(out), "--address", suite.address),
-        *("--max-frames", str(FRAMES), "--json"),
+        *("reconstruct", str(sample_clip), "-o", "nook", "--address", suite.address),
+        *("--max-frames", str(FRAMES), "--download", str(tmp_path)),
     )
-    assert len(SceneFolder.open(out).frames) == FRAMES
+    assert len(SceneFolder.open(tmp_path / "nook").frames) == FRAMES
     assert not (suite.folder / "store").exists()
-    told = [
-        json.loads(line)
-        for line in epipar("scenes", "--address", suite.address, "--json").splitlines()
-    ]
-    name = next(value for event in told for value in find(event, "name") if "scenes/" in str(value))
+    name = "scenes/nook"
     root = f"{suite.address}/files/{name}/exports/default"
     tileset = json.loads(fetched(f"{root}/tileset.json"))
     assert tileset["asset"]["version"] == "1.1"
     assert fetched(f"{root}/scene_preview.glb")[:4] == b"glTF"
-    assert (
-        fetched(f"{suite.address}/files/thumbnails/{name.removeprefix('scenes/')}.jpg")[:2]
-        == b"\xff\xd8"
-    )
-    assert "/#/scenes/" in epipar("view", name.removeprefix("scenes/"), "--address", suite.address)
-
-
-def find(value: object, key: str) -> list[object]:
-    """Return all values of a key, however deep."""
-    if isinstance(value, dict):
-        found = [value[key]] if key in value else []
-        return found + [one for inner in value.values() for one in find(inner, key)]
-    if isinstance(value, list):
-        return [one for inner in value for one in find(inner, key)]
-    return []
+    assert fetched(f"{suite.address}/files/thumbnails/nook.jpg")[:2] == b"\xff\xd8"
+    assert "/#/scenes/" in epipar("view", "nook", "--address", suite.address)
