@@ -81,18 +81,24 @@ test-viewer: $(NODE_STAMP)  ## the viewer's unit tests
 	$(NPM) run --silent test
 
 # The worker has an environment of its own: nerfstudio's pins cannot live beside the services'.
+# They end at Python 3.12 (open3d, numpy 1.26), so it may need another Python than the suite has.
+WORKER_PYTHON ?= $(firstword $(foreach name,$(PYTHON) python3.11 python3.12,$(if $(shell $(name) -c 'import sys; print(sys.version_info[:2] in ((3, 11), (3, 12)) or "")' 2>/dev/null | grep True),$(name))))
+WORKER_PIP := $(WORKER_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --retries 10 --timeout 60
 $(WORKER_VENV)/.installed: $(WORKER)/pyproject.toml $(WORKER)/constraints.txt libs/scene/pyproject.toml
-	test -x $(WORKER_VENV)/bin/python || $(PYTHON) -m venv $(WORKER_VENV)
-	$(WORKER_VENV)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
-	$(WORKER_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c $(WORKER)/constraints.txt -e ./libs/scene -e './$(WORKER)[test]'
+	@test -n "$(WORKER_PYTHON)" || { echo "the worker needs Python 3.11 or 3.12 (nerfstudio's open3d and numpy 1.26 have no later builds), and none is on the PATH. Say where it is: make test-worker WORKER_PYTHON=/path/to/python3.12"; exit 1; }
+	@test -x $(WORKER_VENV)/bin/python || $(WORKER_PYTHON) -m venv $(WORKER_VENV) || { rm -rf $(WORKER_VENV); \
+	  echo "$(WORKER_PYTHON) cannot make a virtual environment. On Debian or Ubuntu: apt-get install python3-venv"; exit 1; }
+	@ldconfig -p 2>/dev/null | grep -q libusb-1.0 || { if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  { apt-get -o Acquire::Retries=5 update -qq && DEBIAN_FRONTEND=noninteractive apt-get -o Acquire::Retries=5 install -y -qq --no-install-recommends libusb-1.0-0; } >/dev/null; \
+	else echo "the worker needs libusb-1.0 (open3d, a part of nerfstudio, loads it), and only root can install it: apt-get install libusb-1.0-0"; exit 1; fi; }
+	$(WORKER_PIP) torch==2.13.0
+	$(WORKER_PIP) -c $(WORKER)/constraints.txt -e ./libs/scene -e './$(WORKER)[test]'
 	$(WORKER_VENV)/bin/python -m epipar_nerfiller.torchvision_shim
-	@ldconfig -p | grep -q libusb-1.0 || { if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq libusb-1.0-0; } >/dev/null; \
-	else echo "the worker needs libusb-1.0-0 (open3d): install it"; exit 1; fi; }
 	@touch $@
 
-test-worker: $(WORKER_VENV)/.installed  ## the nerfiller worker's tests, in their own environment (torch, nerfstudio: 4 GB)
+test-worker: $(STAMP) $(WORKER_VENV)/.installed  ## the nerfiller worker's tests, in their own environment (torch, nerfstudio: 4 GB), and with the services
 	cd $(WORKER) && OMP_NUM_THREADS=1 $(CURDIR)/$(WORKER_VENV)/bin/python -m pytest
+	EPIPAR_WORKER_PYTHON=$(CURDIR)/$(WORKER_VENV)/bin/python $(BIN)/pytest -n 0 -m worker tests/e2e
 
 demo: $(STAMP) viewer  ## the sample, from clip to browser: reconstructed, completed, compared, served
 	$(BIN)/epipar demo

@@ -7,6 +7,7 @@
 import console from 'node:console';
 import fs from 'node:fs';
 import path from 'node:path';
+import process from 'node:process';
 import { fileURLToPath, URL } from 'node:url';
 import { parseArgs } from 'node:util';
 import zlib from 'node:zlib';
@@ -29,8 +30,15 @@ const ENCODERS = {
 };
 const COMPRESSIBLE = /\.(js|css|html|svg|json|wasm)$/;
 const LEAST_BYTES = 512;
-/** Chunks that most pages never load: DESIGN §8 counts the app without them. */
-const OPTIONAL = /webgpu_backend|general_glb|draco/;
+/**
+ * Chunks that most pages never load: DESIGN §8 counts the app without them. The box tool comes with
+ * its first use; decoding outside of the worker (which is a part of the viewer's chunk) where a page
+ * forbids workers from blobs; the digest with uploads that are too large for the browser's own.
+ */
+const OPTIONAL =
+  /webgpu_backend|general_glb|draco|region_tool|(?:^|\/)(?:decode|srgb|digest_worker)-/;
+/** DESIGN §8, gzip. */
+const MOST_APP_BYTES = 220_000;
 
 const { values } = parseArgs({
   options: { dir: { type: 'string' }, json: { type: 'boolean', default: false } },
@@ -38,7 +46,13 @@ const { values } = parseArgs({
 const dir = values.dir ?? fileURLToPath(new URL('../../src/epipar_gateway/web', import.meta.url));
 const sizes = compressAll(dir);
 const groups = groupsOf(readManifest(dir), sizes);
+const { '.gz': appBytes } = appOf(groups);
 console.log(values.json ? JSON.stringify(groups) : table(groups));
+
+if (appBytes > MOST_APP_BYTES) {
+  console.error(`the app has ${appBytes} bytes (gzip); at most ${MOST_APP_BYTES} are wanted`);
+  process.exitCode = 1;
+}
 
 /** Write the siblings; return sizes by file: raw, and by suffix. */
 function compressAll(root) {
@@ -88,11 +102,8 @@ function groupsOf(manifest, sizes) {
   const first = closure(['index.html'], statics);
   first.add('index.html');
   const needed = closure(['index.html'], all);
-  const workers = Object.keys(sizes).filter((name) => /decode/.test(name) && !/draco/.test(name));
   const upload = new Set([...needed].filter((name) => /tus|browser-/.test(name)));
-  const scene = new Set(
-    [...needed, ...workers].filter((name) => !first.has(name) && !upload.has(name)),
-  );
+  const scene = new Set([...needed].filter((name) => !first.has(name) && !upload.has(name)));
   const rest = Object.keys(sizes).filter(
     (name) => ![first, scene, upload].some((group) => group.has(name)),
   );
@@ -118,14 +129,19 @@ function sum(names, sizes) {
   return total;
 }
 
+/** What all three groups come to. */
+function appOf(groups) {
+  const app = {};
+  for (const group of [groups.first, groups.scene, groups.upload])
+    for (const key of ['raw', '.gz', '.br', '.zst']) app[key] = (app[key] ?? 0) + (group[key] ?? 0);
+  return app;
+}
+
 function table(groups) {
   const kb = (value = 0) => (value / 1000).toFixed(1).padStart(8);
   const row = (name, group) =>
     `${name.padEnd(28)}${kb(group.raw)}${kb(group['.gz'])}${kb(group['.br'])}${kb(group['.zst'])}`;
-  const app = {};
-  for (const group of [groups.first, groups.scene, groups.upload]) {
-    for (const key of ['raw', '.gz', '.br', '.zst']) app[key] = (app[key] ?? 0) + (group[key] ?? 0);
-  }
+  const app = appOf(groups);
   return [
     `${'kB'.padEnd(28)}${['raw', 'gzip', 'brotli', 'zstd'].map((name) => name.padStart(8)).join('')}`,
     row('first page', groups.first),

@@ -12,6 +12,8 @@ export interface ViewerStats {
   readonly firstPixelsMs: number;
   /** Frames drawn since the element was made: at rest it stands still. */
   readonly frames: number;
+  /** Whether what is shown says where its points come from, as completed scenes do. */
+  readonly hasProvenance: boolean;
   readonly renderer: 'webgl2' | 'webgpu';
   /** What a person should know, such as why WebGPU was not used; empty otherwise. */
   readonly note: string;

@@ -4,6 +4,7 @@ import type { ColorMode } from '../three/backend';
 export const ATTRIBUTES = [
   'src', 'cameras', 'point-budget', 'color-mode', 'edl', 'point-size', 'min-confidence',
   'show-cameras', 'renderer', 'autorotate', 'label',
+  'region-tool',
 ] as const; // prettier-ignore
 
 /** Read a number between bounds; anything else gives the default. */
@@ -14,7 +15,7 @@ export function numberFrom(text: string | null, least: number, most: number, oth
 }
 
 export function colorModeFrom(text: string | null): ColorMode {
-  return text === 'confidence' ? 'confidence' : 'rgb';
+  return text === 'confidence' || text === 'provenance' ? text : 'rgb';
 }
 
 export function rendererFrom(text: string | null): 'webgl2' | 'webgpu' {

@@ -1,17 +1,13 @@
 /** `<epipar-viewer>`: a custom element that streams a scene of points from a tileset or a GLB. */
 import type { ViewerError } from '../core/errors';
 import type { Vec3 } from '../core/math';
+import type { Region } from '../core/region';
 import type { ViewerStats } from '../core/stats';
 import type { ColorMode } from '../three/backend';
-import {
-  ATTRIBUTES,
-  colorModeFrom,
-  defaultPointBudget,
-  numberFrom,
-  rendererFrom,
-} from './attributes';
 import { makeBackend } from './backend_choice';
 import { actOnKey, type KeyTarget } from './keyboard';
+import { ReflectedElement } from './reflected';
+import { RegionSlot, type RegionSlotHost } from './region_slot';
 import { Stage, type StageOptions } from './stage';
 import { fill, makeCanvas, type Parts } from './template';
 
@@ -27,6 +23,12 @@ export interface CameraDetail {
   readonly name: string;
 }
 
+/** What a key has changed in how the scene is shown. */
+export interface DisplayDetail {
+  readonly colorMode: ColorMode;
+  readonly showCameras: boolean;
+}
+
 export interface ViewState {
   readonly position: Vec3;
   readonly target: Vec3;
@@ -37,97 +39,19 @@ const CLICK_PX = 4;
 /** More pixels per CSS pixel than this are not worth their time. */
 const MOST_PIXEL_RATIO = 2;
 
-export class EpiparViewer extends HTMLElement {
-  static readonly observedAttributes = ATTRIBUTES;
-
+export class EpiparViewer extends ReflectedElement {
   private readonly parts: Parts;
   private stage: Stage | undefined;
   private readonly sizes = new ResizeObserver(() => { this.fit(); }); // prettier-ignore
   private pressed = { x: 0, y: 0 };
   private isOpening = false;
   private lastStats: ViewerStats | undefined;
+  private readonly box = new RegionSlot(this.regionHost());
 
   constructor() {
     super();
     this.parts = fill(this.attachShadow({ mode: 'open', delegatesFocus: true }));
     this.listen();
-  }
-
-  /** Address of a tileset.json or a .glb; the empty string shows nothing. */
-  get src(): string {
-    return this.getAttribute('src') ?? '';
-  }
-  set src(value: string) {
-    this.setAttribute('src', value);
-  }
-
-  /** Address of a transforms.json; the empty string for none. */
-  get cameras(): string {
-    return this.getAttribute('cameras') ?? '';
-  }
-  set cameras(value: string) {
-    this.setAttribute('cameras', value);
-  }
-
-  /** Most points drawn at once: 10,000 to 20,000,000. */
-  get pointBudget(): number {
-    return numberFrom(this.getAttribute('point-budget'), 1e4, 2e7, defaultPointBudget());
-  }
-  set pointBudget(value: number) {
-    this.setAttribute('point-budget', String(value));
-  }
-
-  get colorMode(): ColorMode {
-    return colorModeFrom(this.getAttribute('color-mode'));
-  }
-  set colorMode(value: ColorMode) {
-    this.setAttribute('color-mode', value);
-  }
-
-  /** Strength of eye-dome lighting: 0 (off) to 4, 1 by default. */
-  get edl(): number {
-    return numberFrom(this.getAttribute('edl'), 0, 4, 1);
-  }
-  set edl(value: number) {
-    this.setAttribute('edl', String(value));
-  }
-
-  /** Factor on the size of points: 0.1 to 10. */
-  get pointSize(): number {
-    return numberFrom(this.getAttribute('point-size'), 0.1, 10, 1);
-  }
-  set pointSize(value: number) {
-    this.setAttribute('point-size', String(value));
-  }
-
-  /** Points less sure than this are left out: 0 to 1. */
-  get minConfidence(): number {
-    return numberFrom(this.getAttribute('min-confidence'), 0, 1, 0);
-  }
-  set minConfidence(value: number) {
-    this.setAttribute('min-confidence', String(value));
-  }
-
-  get showCameras(): boolean {
-    return this.hasAttribute('show-cameras');
-  }
-  set showCameras(value: boolean) {
-    this.toggleAttribute('show-cameras', value);
-  }
-
-  /** What draws; a change holds from the next time the element is put into a page. */
-  get renderer(): 'webgl2' | 'webgpu' {
-    return rendererFrom(this.getAttribute('renderer'));
-  }
-  set renderer(value: 'webgl2' | 'webgpu') {
-    this.setAttribute('renderer', value);
-  }
-
-  get autorotate(): boolean {
-    return this.hasAttribute('autorotate');
-  }
-  set autorotate(value: boolean) {
-    this.toggleAttribute('autorotate', value);
   }
 
   /** Where the camera stands and what it turns about, scene coordinates (y up). */
@@ -140,6 +64,15 @@ export class EpiparViewer extends HTMLElement {
     const { position, target } = value;
     if (![...position, ...target].every(Number.isFinite)) return;
     this.stage?.standAt({ eye: position, target });
+  }
+
+  /** The box of the region tool, in the scene folder's coordinates; undefined where there is none. */
+  get region(): Region | undefined {
+    return this.box.region;
+  }
+  /** Takes effect at once, or when the tool is shown; what is no box is left out. */
+  set region(value: Region | undefined) {
+    this.box.region = value;
   }
 
   get stats(): ViewerStats {
@@ -178,7 +111,8 @@ export class EpiparViewer extends HTMLElement {
 
   /** Resolve when all that the view wants has come. */
   whenSettled(): Promise<ViewerStats> {
-    return this.stage?.whenSettled() ?? Promise.resolve(this.stats);
+    // A change of `src` takes effect after the current task.
+    return Promise.resolve().then(() => this.stage?.whenSettled() ?? this.stats);
   }
 
   connectedCallback(): void {
@@ -189,6 +123,7 @@ export class EpiparViewer extends HTMLElement {
       onError: (url, error, fatal) => { this.onError(url, error, fatal); },
       onView: ({ eye, target }) => { this.tell('epipar-view', { position: eye, target }); },
       onCameraPicked: (index, name) => { this.onCameraPicked({ index, name }); },
+      onFrame: () => { this.box.onFrame(); },
     }); // prettier-ignore
     this.stage = stage;
     this.sizes.observe(this);
@@ -203,6 +138,7 @@ export class EpiparViewer extends HTMLElement {
 
   disconnectedCallback(): void {
     this.sizes.disconnect();
+    this.box.end();
     this.lastStats = this.stage?.stats;
     this.stage?.dispose();
     this.stage = undefined;
@@ -215,7 +151,10 @@ export class EpiparViewer extends HTMLElement {
   attributeChangedCallback(name: string, before: string | null, after: string | null): void {
     if (before === after || this.stage === undefined) return;
     if (name === 'src' || name === 'cameras') this.open();
-    else this.stage.set(this.options());
+    else {
+      if (name === 'region-tool' && after === null) this.box.end();
+      this.stage.set(this.options());
+    }
   }
 
   private listen(): void {
@@ -279,12 +218,30 @@ export class EpiparViewer extends HTMLElement {
       pan: (right, up) => { controls.pan(right, up); },
       zoom: (factor) => { controls.zoom(factor); },
       reset: () => { this.resetView(); this.say('View reset'); },
-      toggleCameras: () => { this.showCameras = !this.showCameras; this.say(this.showCameras ? 'Cameras shown' : 'Cameras hidden'); },
-      toggleConfidence: () => { this.colorMode = this.colorMode === 'rgb' ? 'confidence' : 'rgb'; this.say(this.colorMode === 'rgb' ? 'Colours' : 'Confidence'); },
+      toggleCameras: () => { this.showCameras = !this.showCameras; this.onDisplay(this.showCameras ? 'Cameras shown' : 'Cameras hidden'); },
+      toggleColor: (mode) => { this.colorMode = this.colorMode === mode ? 'rgb' : mode; this.onDisplay(MODE_WORDS[this.colorMode]); },
       nextCamera: (step) => { this.flyToCamera(stage.currentCamera < 0 && step < 0 ? -1 : stage.currentCamera + step); },
     }; // prettier-ignore
     if (actOnKey(event, target)) event.preventDefault();
   };
+
+  /** A key has changed how the scene is shown. */
+  private onDisplay(words: string): void {
+    this.say(words);
+    const { colorMode, showCameras } = this;
+    this.tell('epipar-display', { colorMode, showCameras } satisfies DisplayDetail);
+  }
+
+  private regionHost(): RegionSlotHost {
+    return {
+      parts: () => ({ root: this.shadowRoot!, canvas: this.parts.canvas }),
+      stage: () => this.stage,
+      isWanted: () => this.regionTool,
+      say: (words) => { this.say(words); },
+      onRegion: (region) => { this.tell('epipar-region', region); },
+      onRegionEnd: () => { this.regionTool = false; this.say('Box closed'); this.tell('epipar-region-end', null); },
+    }; // prettier-ignore
+  }
 
   private readonly onPress = (event: PointerEvent): void => {
     this.pressed = { x: event.clientX, y: event.clientY };
@@ -309,10 +266,15 @@ export class EpiparViewer extends HTMLElement {
   }
 }
 
+const MODE_WORDS: Readonly<Record<ColorMode, string>> = {
+  rgb: 'Colours',
+  confidence: 'Confidence',
+  provenance: 'What was filled',
+};
 const ZERO: Vec3 = [0, 0, 0];
 const NOTHING: ViewerStats = {
   pointsDrawn: 0, pointsResident: 0, nodesDrawn: 0, nodesLoading: 0, bytesFetched: 0, frameMs: 0,
-  firstPixelsMs: 0, frames: 0, renderer: 'webgl2', note: '',
+  firstPixelsMs: 0, frames: 0, hasProvenance: false, renderer: 'webgl2', note: '',
 }; // prettier-ignore
 
 declare global {

@@ -6,7 +6,8 @@ export interface KeyTarget {
   zoom(factor: number): void;
   reset(): void;
   toggleCameras(): void;
-  toggleConfidence(): void;
+  /** Show this, or plain colours again. */
+  toggleColor(mode: 'confidence' | 'provenance'): void;
   nextCamera(step: number): void;
 }
 
@@ -37,7 +38,8 @@ export function actOnKey(
     _: () => { target.zoom(1 / ZOOM); },
     r: () => { target.reset(); },
     c: () => { target.toggleCameras(); },
-    h: () => { target.toggleConfidence(); },
+    h: () => { target.toggleColor('confidence'); },
+    p: () => { target.toggleColor('provenance'); },
     f: () => { target.nextCamera(event.shiftKey ? -1 : 1); },
   }; // prettier-ignore
   const action = actions[event.key.toLowerCase()];

@@ -16,7 +16,7 @@ canvas:focus-visible { outline: 3px solid var(--epipar-focus, #4da3ff); outline-
 `;
 
 const KEYS = `Arrow keys turn, with Shift they move sideways; plus and minus zoom; R resets the view,
-C shows cameras, F goes to the next camera, H shows confidence.`;
+C shows cameras, F goes to the next camera, H shows confidence, P what was filled.`;
 
 export interface Parts {
   canvas: HTMLCanvasElement;

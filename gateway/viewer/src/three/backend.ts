@@ -14,7 +14,7 @@ export interface GpuTile extends TileContent {
   readonly box: Box;
 }
 
-export type ColorMode = 'rgb' | 'confidence';
+export type ColorMode = 'rgb' | 'confidence' | 'provenance';
 
 export interface Style {
   readonly colorMode: ColorMode;
@@ -34,6 +34,8 @@ export interface Frame {
   readonly showCameras: boolean;
   /** Index of the camera to mark; −1 for none. */
   readonly markedCamera: number;
+  /** Points in this box are marked, scene axes. */
+  readonly region?: Box | undefined;
 }
 
 export interface BackendEvents {

@@ -46,9 +46,10 @@ function pointsFrom(scene: Object3D): DecodedPoints {
   const places = new Float32Array(count * 3);
   const colors = new Uint8Array(count * 4).fill(200);
   const confidence = new Uint8Array(count).fill(255);
+  const origins = new Uint8Array(count);
   let row = 0;
   for (const part of parts) {
-    const { position, color, _confidence } = part.geometry.attributes as Record<string, BufferAttribute | undefined>; // prettier-ignore
+    const { position, color, _confidence, _provenance } = part.geometry.attributes as Record<string, BufferAttribute | undefined>; // prettier-ignore
     if (position === undefined) continue;
     const e = part.matrixWorld.elements;
     for (let i = 0; i < position.count; i++, row++) {
@@ -57,9 +58,10 @@ function pointsFrom(scene: Object3D): DecodedPoints {
         places[row * 3 + axis] = e[axis]! * x + e[4 + axis]! * y + e[8 + axis]! * z + e[12 + axis]!;
       if (color !== undefined) writeColor(color, i, colors, row * 4);
       if (_confidence !== undefined) confidence[row] = Math.round(_confidence.getX(i) * 255);
+      if (_provenance !== undefined) origins[row] = _provenance.getX(i);
     }
   }
-  return onGrid(places, colors, confidence);
+  return onGrid(places, colors, confidence, origins);
 }
 
 function writeColor(color: BufferAttribute, i: number, out: Uint8Array, at: number): void {
@@ -74,6 +76,7 @@ function onGrid(
   places: Float32Array,
   colors: Uint8Array<ArrayBuffer>,
   confidence: Uint8Array,
+  origins: Uint8Array,
 ): DecodedPoints {
   const low = [Infinity, Infinity, Infinity];
   const high = [-Infinity, -Infinity, -Infinity];
@@ -88,11 +91,11 @@ function onGrid(
   for (let row = 0; row < count; row++) {
     for (let axis = 0; axis < 3; axis++)
       positions[row * 4 + axis] = Math.round((places[row * 3 + axis]! - low[axis]!) / step);
-    positions[row * 4 + 3] = confidence[row]!;
+    positions[row * 4 + 3] = confidence[row]! | (origins[row]! << 8);
   }
   const matrix = [...IDENTITY];
   matrix[0] = matrix[5] = matrix[10] = step;
   matrix.splice(12, 3, ...low);
   const spacing = spacingOf(positions, count) * step;
-  return { count, positions, colors, matrix, spacing, hasConfidence: true, ...boxesOf(positions, count, matrix) }; // prettier-ignore
+  return { count, positions, colors, matrix, spacing, hasConfidence: true, hasProvenance: origins.some((value) => value > 0), ...boxesOf(positions, count, matrix) }; // prettier-ignore
 }

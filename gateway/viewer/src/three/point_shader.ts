@@ -1,4 +1,5 @@
-/** The shaders of points: size by the finest drawn spacing around, colour or confidence. */
+/** The shaders of points: size by the finest drawn spacing around; colour, confidence or origin. */
+import { DIMMED, OWN_LIGHT } from '../core/provenance';
 
 /** Diameter of a point in spacings: at 2 no hole is left in a level of least distance 1. */
 export const COVERAGE = 1.8;
@@ -18,8 +19,12 @@ uniform float minConfidence;
 in vec4 position; // grid x, y, z; confidence + 256 * provenance
 in vec4 color;    // sRGB
 flat out vec3 shade;
-#ifdef HEAT
-uniform sampler2D heat;
+#if defined(HEAT) || defined(ORIGIN)
+uniform sampler2D tables; // row 0: by confidence, row 1: by provenance
+#endif
+#ifdef REGION
+uniform vec3 regionLow;
+uniform vec3 regionHigh;
 #endif
 
 void main() {
@@ -29,10 +34,19 @@ void main() {
   if (confidence < minConfidence) gl_Position = vec4(0.0, 0.0, 2.0, 1.0);
   float steps = texture(spacings, (place.xyz - volumeLow) * volumeScale).r * 255.0;
   gl_PointSize = clamp(coarsestPixels * exp2(steps * -0.0625) / gl_Position.w, sizeRange.x, sizeRange.y);
-#ifdef HEAT
-  shade = texelFetch(heat, ivec2(int(confidence), 0), 0).rgb;
+#if defined(HEAT)
+  shade = texelFetch(tables, ivec2(int(confidence), 0), 0).rgb;
+#elif defined(ORIGIN)
+  vec4 kind = texelFetch(tables, ivec2(int(position.w / 256.0), 1), 0);
+  float light = dot(color.rgb, vec3(0.299, 0.587, 0.114));
+  vec3 observed = mix(vec3(light), color.rgb, 0.25) * ${DIMMED};
+  shade = mix(observed, kind.rgb * mix(1.0, 0.55 + 0.6 * light, ${OWN_LIGHT}), kind.a);
 #else
   shade = color.rgb;
+#endif
+#ifdef REGION
+  if (all(greaterThan(place.xyz, regionLow)) && all(lessThan(place.xyz, regionHigh)))
+    shade = mix(shade, vec3(1.0, 0.32, 0.24), 0.62);
 #endif
 }
 `;

@@ -19,8 +19,9 @@ import {
   Scene,
   WebGPURenderer,
 } from 'three/webgpu';
-import { attribute, cameraProjectionMatrix, clamp, Discard, float, Fn, If, mod, modelViewMatrix, texture, uniform, varying, vec2, vec4, viewportSize } from 'three/tsl'; // prettier-ignore
+import { attribute, cameraProjectionMatrix, clamp, Discard, dot, float, Fn, If, mix, mod, modelViewMatrix, modelWorldMatrix, texture, uniform, varying, vec2, vec3, vec4, viewportSize } from 'three/tsl'; // prettier-ignore
 import { confidenceTable } from '../core/confidence';
+import { DIMMED, OWN_LIGHT, provenanceTable } from '../core/provenance';
 import { ViewerError } from '../core/errors';
 import type { FrustaShape } from '../core/frusta';
 import { type Box, boxMoved, type Mat4, multiply, type Vec3 } from '../core/math';
@@ -29,6 +30,8 @@ import { BYTES_PER_POINT, type DecodedPoints } from '../worker/points';
 import type { Backend, Frame, GpuTile } from './backend';
 import { COVERAGE } from './point_shader';
 
+const MODES = { rgb: 0, confidence: 1, provenance: 2 } as const;
+const NOWHERE = [0, 0, 0] as const;
 const QUAD = new Float32Array([-1, -1, 0, 1, -1, 0, 1, 1, 0, -1, 1, 0]);
 
 class WebGpuTile implements GpuTile {
@@ -58,16 +61,21 @@ export class WebGpuBackend implements Backend {
     perRadian: uniform(1),
     sizes: uniform(vec2(1, 64)),
     minConfidence: uniform(0),
-    heat: uniform(0),
+    /** 0: colours, 1: confidence, 2: provenance. */
+    mode: uniform(0),
+    regionLow: uniform(vec3(0)),
+    /** Not above regionLow where nothing is marked. */
+    regionHigh: uniform(vec3(0)),
   };
   private readonly heat = new DataTexture(confidenceTable(256), 256, 1);
+  private readonly origins = new DataTexture(provenanceTable(256), 256, 1);
   private readonly material: NodeMaterial;
   private readonly lines = new LineSegments(new BufferGeometry(), new LineBasicNodeMaterial({ color: 0x5ca8ff, depthWrite: false })); // prettier-ignore
   private drawn: readonly GpuTile[] = [];
   private height = 1;
 
   private constructor(private readonly renderer: WebGPURenderer) {
-    this.heat.needsUpdate = true;
+    this.heat.needsUpdate = this.origins.needsUpdate = true;
     this.material = this.makeMaterial();
     this.lines.frustumCulled = false;
     this.lines.geometry.setAttribute('position', new BufferAttribute(new Float32Array(6), 3));
@@ -120,12 +128,14 @@ export class WebGpuBackend implements Backend {
     this.renderer.setSize(width, height, false);
   }
 
-  render({ camera, tiles, style, showCameras }: Frame): void {
+  render({ camera, tiles, style, showCameras, region }: Frame): void {
     const { uniforms } = this;
     uniforms.perRadian.value = (this.height / (2 * Math.tan((camera.fov * Math.PI) / 360))) * COVERAGE * style.pointSize; // prettier-ignore
     uniforms.sizes.value.set(Math.max(1, this.height / 720), this.height / 24);
     uniforms.minConfidence.value = style.minConfidence * 255;
-    uniforms.heat.value = style.colorMode === 'confidence' ? 1 : 0;
+    uniforms.mode.value = MODES[style.colorMode];
+    uniforms.regionLow.value.set(...(region?.low ?? NOWHERE));
+    uniforms.regionHigh.value.set(...(region?.high ?? NOWHERE));
     const { children } = this.scene;
     children.length = 0;
     for (const tile of tiles) if (tile instanceof WebGpuTile) children.push(tile.object);
@@ -144,6 +154,7 @@ export class WebGpuBackend implements Backend {
   dispose(): void {
     this.material.dispose();
     this.heat.dispose();
+    this.origins.dispose();
     this.lines.geometry.dispose();
     this.lines.material.dispose();
     void this.renderer.dispose();
@@ -151,12 +162,13 @@ export class WebGpuBackend implements Backend {
 
   /** Corners of a square of the right size in pixels around each point; colour from the point. */
   private makeMaterial(): NodeMaterial {
-    const { perRadian, sizes, minConfidence, heat } = this.uniforms;
+    const { perRadian, sizes, minConfidence, mode, regionLow, regionHigh } = this.uniforms;
     const material = new NodeMaterial();
     const place = attribute<'vec4'>('place', 'vec4').mul(65535);
     const corner = attribute<'vec3'>('position', 'vec3').xy;
     const spacing = uniform(1).onObjectUpdate(({ object }) => object?.userData.spacing as number);
-    const confidence = mod(place.w.add(0.5).floor(), 256);
+    const extras = place.w.add(0.5).floor();
+    const confidence = mod(extras, 256);
     material.vertexNode = Fn(() => {
       const clip = cameraProjectionMatrix.mul(modelViewMatrix).mul(vec4(place.xyz, 1)).toVar();
       const size = clamp(spacing.mul(perRadian).div(clip.w), sizes.x, sizes.y);
@@ -167,10 +179,19 @@ export class WebGpuBackend implements Backend {
     const side = varying(corner);
     const tint = varying(attribute<'vec4'>('tint', 'vec4'));
     const sure = varying(confidence);
+    const origin = varying(extras.div(256).floor());
+    const spot = varying(modelWorldMatrix.mul(vec4(place.xyz, 1)).xyz);
     material.fragmentNode = Fn(() => {
       Discard(side.dot(side).greaterThan(1));
       const hot = texture(this.heat, vec2(sure.add(0.5).div(256), 0.5));
-      return vec4(heat.greaterThan(0.5).select(hot.rgb, tint.rgb), float(1));
+      const kind = texture(this.origins, vec2(origin.add(0.5).div(256), 0.5));
+      const light = dot(tint.rgb, vec3(0.299, 0.587, 0.114));
+      const observed = mix(vec3(light), tint.rgb, 0.25).mul(DIMMED);
+      const filled = kind.rgb.mul(mix(float(1), light.mul(0.6).add(0.55), OWN_LIGHT));
+      const told = mix(observed, filled, kind.a);
+      const shade = mode.greaterThan(1.5).select(told, mode.greaterThan(0.5).select(hot.rgb, tint.rgb)); // prettier-ignore
+      const inside = spot.greaterThan(regionLow).all().and(spot.lessThan(regionHigh).all());
+      return vec4(inside.select(mix(shade, vec3(1, 0.32, 0.24), 0.62), shade), float(1));
     })();
     return material;
   }

@@ -45,9 +45,10 @@ export async function decodePoints(buffer: ArrayBuffer): Promise<DecodedPoints> 
     ...[0, 1, 2].map((r) => m[r]! * offset[0]! + m[4 + r]! * offset[1]! + m[8 + r]! * offset[2]! + m[12 + r]!), 1,
   ]; // prettier-ignore
   const hasConfidence = columns.every((column) => column.get('_CONFIDENCE') !== undefined);
+  const hasProvenance = columns.some((column) => column.get('_PROVENANCE') !== undefined);
   const unit = Math.hypot(matrix[0]!, matrix[1]!, matrix[2]!);
   const spacing = spacingOf(positions, count) * unit;
-  return { count, positions, colors, matrix, spacing, hasConfidence, ...boxesOf(positions, count, matrix) }; // prettier-ignore
+  return { count, positions, colors, matrix, spacing, hasConfidence, hasProvenance, ...boxesOf(positions, count, matrix) }; // prettier-ignore
 }
 
 /** The attributes of one primitive, decoded when asked for. */

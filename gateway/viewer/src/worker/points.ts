@@ -16,6 +16,8 @@ export interface DecodedPoints {
   /** Around the middle 96 % of the points on each axis, in the file's axes. */
   readonly bulk: Box;
   readonly hasConfidence: boolean;
+  /** Whether the file says of its points where they come from; without it all count as observed. */
+  readonly hasProvenance: boolean;
 }
 
 /** Bytes of one point in memory and on the GPU. */

@@ -6,6 +6,7 @@ from argparse import ArgumentParser
 
 from epipar_cli.arguments_common import Commands, add_address, add_command, add_waiting
 from epipar_cli.export import DROP_PRESETS, drop_percent
+from epipar_cli.nerfiller import add_nerfiller
 from epipar_cli.regions import box, sphere
 
 _RECONSTRUCT = """\
@@ -161,6 +162,7 @@ def add_complete(commands: Commands) -> None:
         "--mask-set", metavar="NAME", help="use these masks of `epipar masks`, make none"
     )
     _add_missing(parser)
+    add_nerfiller(parser)
     add_waiting(parser)
     add_address(parser)
 

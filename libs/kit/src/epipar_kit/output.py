@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from epipar_kit.errors import AlreadyExistsError, InternalError, InvalidInputError
-from epipar_kit.events import Event, ProgressEvent, ResultEvent
+from epipar_kit.events import Event, ProgressEvent, Report, ResultEvent
 from epipar_kit.store import ArtifactStore, OutputStage
+from epipar_kit.thread_work import run_in_thread
 from epipar_kit.tidy import to_the_end
 from epipar_kit.work import run_work
 
@@ -32,6 +33,8 @@ class OutputPlan:
             and may lay small inputs down there.
         env: variables for the job.
         cancel_grace_s: how long a cancelled job may take to keep what it has, before it is killed.
+        in_process: does the job's work in a thread of this process instead, see
+            thread_work.run_in_thread; only for work that is small and bounded.
     """
 
     output_uri: str
@@ -41,6 +44,7 @@ class OutputPlan:
     request: Callable[[Path], Mapping[str, Any]]
     env: Mapping[str, str] = field(default_factory=dict)
     cancel_grace_s: float = 1.0
+    in_process: Callable[[Mapping[str, Any], Report], dict[str, Any]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +122,8 @@ def _finished(store: ArtifactStore, plan: OutputPlan) -> dict[str, Any] | None:
 def _work(
     stage: OutputStage, plan: OutputPlan, request: Mapping[str, Any]
 ) -> AsyncGenerator[Event, None]:
+    if (work := plan.in_process) is not None:
+        return run_in_thread(lambda report: work(request, report))
     # The child inherits the lock: should this process be killed, nobody else can write the output
     # before the child is gone too.
     return run_work(

@@ -19,6 +19,33 @@ export async function fetchJson(artifact: Artifact, signal: AbortSignal): Promis
   return answer.json();
 }
 
+/** JSON files that are an extra: fetched once each, and simply absent where they cannot be had. */
+export class JsonFiles {
+  private readonly fetched = new Map<string, unknown>();
+  private fetching = new AbortController();
+
+  open(): void {
+    this.fetching = new AbortController();
+  }
+
+  /** End what is being fetched. */
+  close(): void {
+    this.fetching.abort();
+  }
+
+  async get(file: Artifact | undefined): Promise<unknown> {
+    if (!file) return undefined;
+    const key = `${file.uri} ${file.sha256}`;
+    try {
+      if (!this.fetched.has(key))
+        this.fetched.set(key, await fetchJson(file, this.fetching.signal));
+      return this.fetched.get(key);
+    } catch {
+      return undefined;
+    }
+  }
+}
+
 /** What scene.json says that a person wants to know. Missing parts stay away. */
 export interface SceneFacts {
   readonly engine?: { readonly name?: string; readonly version?: string };
@@ -29,6 +56,12 @@ export interface SceneFacts {
   readonly timings?: Readonly<Record<string, number>>;
   readonly metrics?: Readonly<Record<string, number>>;
   readonly unregistered?: readonly (string | number)[];
+}
+
+/** What completion.json says. */
+export interface CompletionFacts {
+  /** Pixels by where they come from. */
+  readonly filled?: Readonly<Record<string, number>>;
 }
 
 /** What export.json says. */
@@ -56,6 +89,7 @@ const DOWNLOADS: readonly (readonly [string, string])[] = [
   ['cloud.ply', 'Point cloud, PLY'],
   ['tileset.json', '3D Tiles'],
   ['transforms.json', 'Cameras, nerfstudio'],
+  ['completion.json', 'How it was filled, JSON'],
 ];
 
 export interface Download {

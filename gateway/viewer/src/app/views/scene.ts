@@ -1,20 +1,28 @@
 /** One scene: the viewer, what runs on it, what can be had of it. */
 import { html, nothing, type PropertyValues, type TemplateResult } from 'lit';
 import { customElement, property, query, state } from 'lit/decorators.js';
-import { Intent } from '../../gen/epipar/inpaint/v1/inpaint_service_pb';
 import { Job_Kind, Job_State, type Job } from '../../gen/epipar/scene/v1/job_service_pb';
 import { Scene_State, type Scene } from '../../gen/epipar/scene/v1/scene_service_pb';
 import { problemOf, type Problem } from '../api/errors';
 import { Follow } from '../follow';
 import { isActive } from '../jobs/job_state';
-import { newRequestId } from '../jobs/starter';
+import type { JobStarter } from '../jobs/starter';
 import { Poller } from '../poller';
 import { replaceParams } from '../router';
 import { icon } from '../ui/icons';
+import type { Region } from '../../lib';
 import { Part } from '../ui/part';
 import { problemCard, sceneChip, sceneTitle, waiting } from '../ui/pieces';
-import { fetchJson, findFile, type ExportFacts, type SceneFacts } from './files';
-import { modelsOf, shownOf, type Model } from './scene_models';
+import {
+  findFile,
+  JsonFiles,
+  type CompletionFacts,
+  type ExportFacts,
+  type SceneFacts,
+} from './files';
+import { choiceSection, emptyStage } from './scene_choice';
+import { fillRequest, fillSection, removeRequest } from './scene_fill';
+import { completionOf, isRemoval, modelsOf, shownOf, type Model } from './scene_models';
 import { downloadsSection, factsSection, isFailed, jobsSection } from './scene_side';
 import { readSettings, VIEW_DEFAULTS } from './view_settings';
 import './export_dialog';
@@ -36,13 +44,15 @@ export class ScenePage extends Part {
   @state() private starting = false;
   @state() private facts: SceneFacts | undefined;
   @state() private exported: ExportFacts | undefined;
+  @state() private completed: CompletionFacts | undefined;
+  /** A box is being put around what is to go. */
+  @state() private marking = false;
   @state() private chosen = '';
   @state() private compared = false;
   @state() private sideOpen = true;
   @query('ep-export-dialog') private exportDialog!: ExportDialog | null;
   private settings = VIEW_DEFAULTS;
-  private readonly fetched = new Map<string, unknown>();
-  private fetching = new AbortController();
+  private readonly files = new JsonFiles();
   private readonly poller = new Poller(
     this,
     () => this.load(),
@@ -63,7 +73,7 @@ export class ScenePage extends Part {
 
   override connectedCallback(): void {
     super.connectedCallback();
-    this.fetching = new AbortController();
+    this.files.open();
     this.chosen = this.params.get('of') ?? '';
     this.compared = this.params.get('compare') === '1';
     // On a phone the scene comes first, its facts on demand.
@@ -73,13 +83,15 @@ export class ScenePage extends Part {
 
   override disconnectedCallback(): void {
     super.disconnectedCallback();
-    this.fetching.abort();
+    this.files.close();
   }
 
   protected override willUpdate(changed: PropertyValues<this>): void {
     if (changed.has('params')) this.settings = readSettings(this.params);
     if (changed.has('name') && changed.get('name') !== undefined) {
-      this.scene = this.facts = this.exported = this.problem = this.fillProblem = undefined;
+      this.scene = this.facts = this.exported = this.completed = undefined;
+      this.problem = this.fillProblem = undefined;
+      this.marking = false;
       this.jobs = [];
       this.chosen = '';
       this.poller.now();
@@ -113,25 +125,18 @@ export class ScenePage extends Part {
   /** Facts are an extra: without them the scene is shown all the same. */
   private async loadFacts(scene: Scene): Promise<void> {
     const model = this.model(scene);
+    const completion = scene.completions.find(({ name }) => name === model?.completion);
     const files = [
       findFile(scene.artifacts, 'scene.json'),
       findFile(model?.export.artifacts ?? [], 'export.json'),
+      findFile(completion?.artifacts ?? [], 'completion.json'),
     ];
-    const [facts, exported] = await Promise.all(
-      files.map(async (file) => {
-        if (!file) return undefined;
-        const key = `${file.uri} ${file.sha256}`;
-        try {
-          if (!this.fetched.has(key))
-            this.fetched.set(key, await fetchJson(file, this.fetching.signal));
-          return this.fetched.get(key);
-        } catch {
-          return undefined;
-        }
-      }),
+    const [facts, exported, completed] = await Promise.all(
+      files.map((file) => this.files.get(file)),
     );
     this.facts = facts as SceneFacts | undefined;
     this.exported = exported as ExportFacts | undefined;
+    this.completed = completed as CompletionFacts | undefined;
   }
 
   private model(scene: Scene): Model | undefined {
@@ -156,7 +161,7 @@ export class ScenePage extends Part {
     }
     const model = this.model(scene);
     return html`<div class="scene ${this.sideOpen ? 'with-side' : ''}">
-      <div class="scene-stage">${model ? this.stage(scene, model) : this.empty(scene)}</div>
+      <div class="scene-stage">${model ? this.stage(scene, model) : emptyStage(scene)}</div>
       ${this.side(scene, model)}
       <ep-export-dialog
         .app=${this.app}
@@ -172,37 +177,12 @@ export class ScenePage extends Part {
     return html`<ep-stage
       .app=${this.app}
       .heading=${sceneTitle(scene)}
-      .shown=${shownOf(scene, model, this.compared && model.completion !== '')}
+      .shown=${shownOf(scene, model, this.compared && model.completion !== '', this.completed?.filled)}
       .settings=${this.settings}
+      .marking=${this.marking}
+      @ep-region=${(event: CustomEvent<Region>) => void this.removeIn(scene, event.detail)}
+      @ep-region-end=${this.endMarking}
     ></ep-stage>`;
-  }
-
-  /** What stands in the viewer's place before there is anything to view. */
-  private empty(scene: Scene): TemplateResult {
-    const words: Readonly<Record<Scene_State, readonly [string, string]>> = {
-      [Scene_State.UNSPECIFIED]: ['Nothing to show', 'This scene has no files.'],
-      [Scene_State.EMPTY]: ['This scene is empty', 'Upload a video to fill it.'],
-      [Scene_State.RECONSTRUCTING]: [
-        'Your scene is in the making',
-        'It appears here by itself as soon as it is ready. You can close this page meanwhile.',
-      ],
-      [Scene_State.READY]: [
-        'No export to show',
-        'The depth is ready; make an export to see it here.',
-      ],
-      [Scene_State.FAILED]: [
-        'This scene could not be made',
-        'Why, and what helps, stands with its job.',
-      ],
-    };
-    const [title, text] = words[scene.state];
-    return html`<div class="stage-empty">
-      <span class="drop-icon"
-        >${icon(scene.state === Scene_State.FAILED ? 'alert' : 'box', 30)}</span
-      >
-      <p class="drop-title">${title}</p>
-      <p class="muted">${text}</p>
-    </div>`;
   }
 
   private side(scene: Scene, model: Model | undefined): TemplateResult {
@@ -223,8 +203,12 @@ export class ScenePage extends Part {
       </div>
       <div id="side-body" class="side-body" ?hidden=${!this.sideOpen}>
         ${this.problem ? problemCard(this.problem) : nothing} ${this.jobPanels(scene)}
-        ${model ? this.choice(scene, model) : nothing}
-        ${scene.state === Scene_State.READY ? this.fill(scene) : nothing}
+        ${
+          model
+            ? choiceSection(modelsOf(scene), model, this.compared, this.choose, this.compare)
+            : nothing
+        }
+        ${scene.state === Scene_State.READY ? this.fillPart(scene, model) : nothing}
         ${model ? downloadsSection(scene, model, this.exported) : nothing}
         ${scene.state === Scene_State.READY ? this.exportButton() : nothing}
         ${factsSection(scene, this.facts, this.exported)}
@@ -260,107 +244,85 @@ export class ScenePage extends Part {
     if (!known || known.state === event.detail.state) return;
     if (event.detail.state === Job_State.SUCCEEDED && event.detail.kind === Job_Kind.COMPLETION) {
       this.compared = true;
-      this.app.toasts.say('The missing regions are filled. Move the slider to compare.');
-      this.chooseCompletion = true;
+      this.finished = event.detail;
     }
     this.poller.now();
   };
-  private chooseCompletion = false;
+  /** A completion that has ended well: shown as soon as its files are known. */
+  private finished: Job | undefined;
 
   protected override updated(): void {
-    const newest = this.scene?.completions.at(-1);
-    if (!this.chooseCompletion || !this.scene || !newest) return;
-    const model = modelsOf(this.scene).find(({ completion }) => completion === newest.name);
+    const { scene, finished } = this;
+    if (!scene || !finished) return;
+    const name = completionOf(finished, scene);
+    const model = modelsOf(scene).find(
+      ({ completion }) => completion !== '' && completion === name,
+    );
     if (!model) return;
-    this.chooseCompletion = false;
+    this.finished = undefined;
+    const what = isRemoval(model.completion) ? 'It is gone' : 'The missing regions are filled';
+    this.app.toasts.say(`${what}. Move the slider to compare.`);
     this.choose(model.key);
   }
 
-  private choice(scene: Scene, model: Model): TemplateResult | typeof nothing {
-    const models = modelsOf(scene);
-    if (models.length < 2) return nothing;
-    return html`<section>
-      <h2 id="choice">Shown</h2>
-      <div class="choices" role="group" aria-labelledby="choice">
-        ${models.map(
-          ({ key, title }) =>
-            html`<button
-              class="button"
-              aria-pressed=${key === model.key ? 'true' : 'false'}
-              @click=${() => {
-                this.choose(key);
-              }}
-            >
-              ${title}
-            </button>`,
-        )}
-      </div>
-      ${
-        model.completion
-          ? html`<label class="check">
-              <input
-                type="checkbox"
-                .checked=${this.compared}
-                @change=${(event: Event) => {
-                  this.compare((event.target as HTMLInputElement).checked);
-                }}
-              />
-              Compare with before
-            </label>`
-          : nothing
-      }
-    </section>`;
-  }
-
-  private choose(key: string): void {
+  private readonly choose = (key: string): void => {
     this.chosen = key;
     replaceParams({ of: key, compare: this.compared ? '1' : null });
+    this.completed = undefined;
     if (this.scene) void this.loadFacts(this.scene);
-  }
+  };
 
-  private compare(wanted: boolean): void {
+  private readonly compare = (wanted: boolean): void => {
     this.compared = wanted;
     replaceParams({ compare: wanted ? '1' : null });
-  }
+  };
 
-  private fill(scene: Scene): TemplateResult {
+  private fillPart(scene: Scene, model: Model | undefined): TemplateResult {
     const running = this.activeJobs.some(({ kind }) => kind === Job_Kind.COMPLETION);
-    const filled = scene.completions.length > 0;
-    return html`<section class="stack-s">
-      <h2>Missing regions</h2>
-      <p class="small muted">
-        ${
-          filled
-            ? 'What the camera never saw has been filled. The original stays as it is.'
-            : 'What the camera never saw can be filled from other views and from planes around it. The original stays as it is.'
-        }
-      </p>
-      ${
-        filled
-          ? nothing
-          : html`<button
-              class="button primary"
-              ?disabled=${running || this.starting}
-              @click=${() => void this.startFilling(scene)}
-            >
-              ${icon('fill')}Fill missing regions
-            </button>`
-      }
-      ${this.fillProblem ? problemCard(this.fillProblem) : nothing}
-    </section>`;
+    return fillSection(
+      scene,
+      {
+        busy: running || this.starting || this.marking,
+        canMark: model !== undefined,
+        problem: this.fillProblem,
+      },
+      () => void this.complete(fillRequest(scene.name)),
+      () => {
+        this.startMarking(scene);
+      },
+    );
   }
 
-  private async startFilling(scene: Scene): Promise<void> {
+  /** Show the scene as it was filmed, since that is what something is taken away from, and a box. */
+  private startMarking(scene: Scene): void {
+    const [own] = modelsOf(scene);
+    this.compared = false;
+    if (own) this.choose(own.key);
+    this.marking = true;
+    this.fillProblem = undefined;
+    // On a phone the panel lies over the scene.
+    if (!window.matchMedia('(min-width: 800px)').matches) this.sideOpen = false;
+  }
+
+  private readonly endMarking = (): void => {
+    if (!this.marking) return;
+    this.marking = false;
+    void this.updateComplete.then(() => this.querySelector<HTMLElement>('.remove-start')?.focus());
+  };
+
+  private async removeIn(scene: Scene, region: Region): Promise<void> {
+    this.marking = false;
+    // What goes on, or why not, stands in the panel.
+    this.sideOpen = true;
+    await this.complete(removeRequest(scene.name, region));
+  }
+
+  private async complete(request: Parameters<JobStarter['completion']>[0]): Promise<void> {
     this.starting = true;
     this.fillProblem = undefined;
     try {
-      const job = await this.app.starter.completion({
-        scene: scene.name,
-        completionName: 'default',
-        intent: Intent.COMPLETE,
-        requestId: newRequestId(),
-      });
-      this.jobs = [job, ...this.jobs];
+      const job = await this.app.starter.completion(request);
+      this.jobs = [job, ...this.jobs.filter(({ name }) => name !== job.name)];
       this.poller.now();
     } catch (error) {
       this.fillProblem = problemOf(error);

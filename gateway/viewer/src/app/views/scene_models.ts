@@ -1,8 +1,11 @@
 /** What can be shown of a scene: its exports, its completions, and the one that was chosen. */
-import type { Export, Scene } from '../../gen/epipar/scene/v1/scene_service_pb';
-import { sentence } from '../format';
+import type { Job } from '../../gen/epipar/scene/v1/job_service_pb';
+import type { Completion, Export, Scene } from '../../gen/epipar/scene/v1/scene_service_pb';
+import { millis, sentence } from '../format';
+import { newRequestId } from '../jobs/starter';
 import { fileUrl, findFile } from './files';
 import type { Shown } from './stage';
+import type { FilledCounts } from './stage_foot';
 
 /** One thing that the viewer can show. */
 export interface Model {
@@ -16,19 +19,50 @@ export interface Model {
 
 /** All that can be shown, the scene's own exports first, "default" before the others. */
 export function modelsOf(scene: Scene): Model[] {
-  const own = scene.exports.flatMap((each) => modelOf(each, '', titleOf(each, '')));
-  const filled = scene.completions.flatMap((completion) =>
-    completion.exports.flatMap((each) =>
-      modelOf(each, completion.name, `Filled${titleOf(each, completion.name)}`),
-    ),
+  const names = completionTitles(scene.completions);
+  const own = scene.exports.flatMap((each) =>
+    modelOf(each, '', each.name === 'default' ? 'Scene' : sentence(each.name)),
   );
+  const filled = [...scene.completions]
+    .sort(byAge)
+    .flatMap((completion) =>
+      completion.exports.flatMap((each) =>
+        modelOf(each, completion.name, `${names.get(completion.name) ?? ''}${titleOf(each)}`),
+      ),
+    );
   return [...own.sort(byDefault), ...filled.sort(byDefault)];
 }
 
-function titleOf({ name }: Export, completion: string): string {
-  if (completion === '') return name === 'default' ? 'Scene' : sentence(name);
-  const parts = [completion, name].filter((part) => part !== 'default');
-  return parts.length > 0 ? `, ${parts.join(', ')}` : '';
+const titleOf = ({ name }: Export): string => (name === 'default' ? '' : `, ${name}`);
+
+/** What completions are called: those from which something was removed are counted. */
+function completionTitles(completions: readonly Completion[]): ReadonlyMap<string, string> {
+  const titles = new Map<string, string>();
+  let removals = 0;
+  for (const { name } of [...completions].sort(byAge)) {
+    if (isRemoval(name)) titles.set(name, ++removals > 1 ? `Removed ${removals}` : 'Removed');
+    else titles.set(name, name === 'default' ? 'Filled' : `Filled, ${name}`);
+  }
+  return titles;
+}
+
+const REMOVAL = 'removed-';
+
+/** Whether something was taken away in a completion that this app has asked for. */
+export const isRemoval = (name: string): boolean => name.startsWith(REMOVAL);
+
+/** A name for a completion from which something is taken away; new each time. */
+export const newRemovalName = (): string => `${REMOVAL}${newRequestId().slice(0, 6)}`;
+
+const byAge = (a: Completion, b: Completion): number =>
+  (millis(a.createTime) || 0) - (millis(b.createTime) || 0);
+
+/** The completion that a job has made, by its files; the newest where they do not tell. */
+export function completionOf(job: Job, scene: Scene): string | undefined {
+  const found = job.artifacts
+    .map(({ uri }) => /\/completions\/([^/]+)\//.exec(uri)?.[1])
+    .find((name) => scene.completions.some((completion) => completion.name === name));
+  return found ?? [...scene.completions].sort(byAge).at(-1)?.name;
 }
 
 /** The tiles, else the largest GLB; an export without either cannot be shown. */
@@ -50,6 +84,7 @@ export function shownOf(
   scene: Scene,
   model: Model | undefined,
   compared: boolean,
+  filled?: FilledCounts,
 ): Shown | undefined {
   if (!model) return undefined;
   const cameras = findFile(scene.artifacts, 'transforms.json');
@@ -58,5 +93,6 @@ export function shownOf(
     src: model.src,
     ...(cameras && { cameras: fileUrl(cameras) }),
     ...(before && before !== model && { before: before.src }),
+    ...(filled && { filled }),
   };
 }

@@ -3,19 +3,23 @@ import { html, nothing, type PropertyValues, type TemplateResult } from 'lit';
 import { customElement, property, query, state } from 'lit/decorators.js';
 import { ifDefined } from 'lit/directives/if-defined.js';
 import { keyed } from 'lit/directives/keyed.js';
-import {
-  CONFIDENCE_LEGEND,
-  type EpiparViewer,
-  type ViewerErrorDetail,
-  type ViewerStats,
+import type {
+  DisplayDetail,
+  EpiparViewer,
+  Region,
+  ViewerErrorDetail,
+  ViewerStats,
 } from '../../lib';
+import '../../lib';
 import { makeProblem, type Problem } from '../api/errors';
-import { bytes, compact, duration } from '../format';
+import { bytes } from '../format';
 import { replaceParams } from '../router';
 import { icon, type IconName } from '../ui/icons';
 import { Part } from '../ui/part';
 import { problemCard } from '../ui/pieces';
 import { paramsOf, VIEW_DEFAULTS, type ViewSettings } from './view_settings';
+import { confidenceLegend, type FilledCounts, provenanceLegend, removeBar } from './stage_foot';
+import { infoPanel } from './stage_info';
 import { displayPanel } from './stage_panel';
 import { keepTogether } from './together';
 
@@ -25,7 +29,11 @@ export interface Shown {
   readonly cameras?: string;
   /** What was before, shown left of the slider. */
   readonly before?: string;
+  /** Where filled pixels come from, as far as that is known. */
+  readonly filled?: FilledCounts;
 }
+
+/** Fires "ep-region" (detail: a Region) when a box is to be emptied, "ep-region-end" when it is not. */
 
 @customElement('ep-stage')
 export class Stage extends Part {
@@ -33,6 +41,9 @@ export class Stage extends Part {
   @property({ attribute: false }) settings: ViewSettings = VIEW_DEFAULTS;
   /** For file names and labels. */
   @property() heading = 'scene';
+  /** Shows the box that marks something. */
+  @property({ type: Boolean }) marking = false;
+  @state() private region: Region | undefined;
   @state() private stats: ViewerStats | undefined;
   @state() private problem: Problem | undefined;
   @state() private brokenTiles = 0;
@@ -55,6 +66,7 @@ export class Stage extends Part {
   }
 
   protected override willUpdate(changed: PropertyValues<this>): void {
+    if (changed.has('marking')) this.region = undefined;
     const before = changed.get('shown');
     if (changed.has('shown') && before?.src !== this.shown?.src) {
       this.stats = this.problem = undefined;
@@ -64,13 +76,22 @@ export class Stage extends Part {
   }
 
   /** The viewer's own keys change what it shows: the buttons and the address follow. */
-  private readonly onViewerKey = (): void => {
-    const { viewer } = this;
-    if (!viewer) return;
-    const { colorMode: color, showCameras: cameras } = viewer;
-    if (color !== this.settings.color || cameras !== this.settings.cameras) {
-      this.change({ color, cameras });
-    }
+  private readonly onDisplay = (event: CustomEvent<DisplayDetail>): void => {
+    const { colorMode: color, showCameras: cameras } = event.detail;
+    this.change({ color, cameras });
+  };
+
+  private readonly onRegion = (event: CustomEvent<Region>): void => {
+    this.region = event.detail;
+  };
+
+  private readonly endMarking = (): void => {
+    this.dispatchEvent(new CustomEvent('ep-region-end', { bubbles: true }));
+  };
+
+  private readonly takeRegion = (): void => {
+    const { region } = this;
+    if (region) this.dispatchEvent(new CustomEvent('ep-region', { detail: region, bubbles: true }));
   };
 
   protected override updated(): void {
@@ -92,7 +113,9 @@ export class Stage extends Part {
     return html`<div
       class="stage"
       style="--split: ${this.split}%"
-      @keyup=${this.onViewerKey}
+      @epipar-display=${this.onDisplay}
+      @epipar-region=${this.onRegion}
+      @epipar-region-end=${this.endMarking}
       @epipar-progress=${this.onStats}
       @epipar-settled=${this.onStats}
       @epipar-first-pixels=${this.onFirstPixels}
@@ -127,6 +150,7 @@ export class Stage extends Part {
         point-budget=${ifDefined(budget > 0 ? Math.round(budget * share) : undefined)}
         renderer=${renderer}
         ?show-cameras=${show}
+        ?region-tool=${this.marking && which === 'after'}
       ></epipar-viewer>`,
     )}`;
   }
@@ -162,8 +186,22 @@ export class Stage extends Part {
             </p>`
           : nothing
       }
-      ${this.settings.color === 'confidence' && !problem ? legend() : nothing}
+      ${problem ? nothing : this.foot()}
     `;
+  }
+
+  private foot(): TemplateResult {
+    const { color } = this.settings;
+    const isBare = this.visible && this.stats?.hasProvenance === false;
+    return html`<div class="stage-foot">
+      ${color === 'confidence' ? confidenceLegend() : nothing}
+      ${color === 'provenance' ? provenanceLegend(this.shown?.filled, isBare) : nothing}
+      ${
+        this.marking
+          ? removeBar(this.region !== undefined, this.takeRegion, this.endMarking)
+          : nothing
+      }
+    </div>`;
   }
 
   private toolbar(): TemplateResult {
@@ -171,9 +209,12 @@ export class Stage extends Part {
     return html`
       <div class="tools" role="toolbar" aria-label="View">
         ${this.toggle('cameras', 'Cameras', settings.cameras, { cameras: !settings.cameras })}
-        ${this.toggle('heat', 'Confidence heat map', settings.color === 'confidence', {
-          color: settings.color === 'confidence' ? 'rgb' : 'confidence',
-        })}
+        ${this.colorToggle('heat', 'Confidence heat map', 'confidence')}
+        ${
+          this.stats?.hasProvenance || this.shown?.filled || settings.color === 'provenance'
+            ? this.colorToggle('origin', 'What was filled', 'provenance')
+            : nothing
+        }
         ${this.panelButton('sliders', 'Display settings', 'display')}
         ${tool('home', 'Reset the view', () => this.viewer?.resetView())}
         ${tool('picture', 'Save a picture', () => void this.savePicture())}
@@ -187,8 +228,14 @@ export class Stage extends Part {
             })
           : nothing
       }
-      ${this.panel === 'info' ? this.infoPanel() : nothing}
+      ${this.panel === 'info' ? infoPanel(this.stats, this.brokenTiles) : nothing}
     `;
+  }
+
+  /** Shows points by something else than their colours, or by these again. */
+  private colorToggle(name: IconName, label: string, color: ViewSettings['color']): TemplateResult {
+    const isOn = this.settings.color === color;
+    return this.toggle(name, label, isOn, { color: isOn ? 'rgb' : color });
   }
 
   private toggle(
@@ -224,38 +271,6 @@ export class Stage extends Part {
     >
       ${icon(name)}
     </button>`;
-  }
-
-  private infoPanel(): TemplateResult {
-    const { stats } = this;
-    const rows: readonly (readonly [string, string])[] = stats
-      ? [
-          ['Points drawn', compact(stats.pointsDrawn)],
-          ['Points in memory', compact(stats.pointsResident)],
-          ['Tiles drawn', String(stats.nodesDrawn)],
-          ['Fetched', bytes(stats.bytesFetched)],
-          ['First pixels after', duration(stats.firstPixelsMs / 1000)],
-          ['Last frame', `${stats.frameMs.toFixed(1)} ms`],
-          ['Renderer', stats.renderer === 'webgpu' ? 'WebGPU' : 'WebGL 2'],
-          ...(this.brokenTiles > 0 ? [['Tiles left out', String(this.brokenTiles)] as const] : []),
-        ]
-      : [];
-    return html`<div class="stage-panel card" role="group" aria-label="About this view">
-      <dl class="facts-list small">
-        ${rows.map(
-          ([name, value]) =>
-            html`<div>
-              <dt>${name}</dt>
-              <dd class="numbers">${value}</dd>
-            </div>`,
-        )}
-      </dl>
-      ${stats?.note ? html`<p class="small muted">${stats.note}</p>` : nothing}
-      <p class="small muted">
-        Drag turns, two fingers or the right button move, wheel or pinch zooms, a double click goes
-        there. Keys: arrows, + and −, R reset, C cameras, F next camera, H heat map.
-      </p>
-    </div>`;
   }
 
   private change(change: Partial<ViewSettings>): void {
@@ -312,16 +327,6 @@ const tool = (name: IconName, label: string, act: () => void): TemplateResult =>
   html`<button class="button plain square" aria-label=${label} title=${label} @click=${act}>
     ${icon(name)}
   </button>`;
-
-/** The colours of the heat map, from the element itself. */
-const legend = (): TemplateResult =>
-  html`<figure class="legend small">
-    <figcaption>${CONFIDENCE_LEGEND.title}</figcaption>
-    <span class="legend-bar" style="background: ${CONFIDENCE_LEGEND.css}"></span>
-    <span class="legend-words"
-      ><span>${CONFIDENCE_LEGEND.low}</span><span>${CONFIDENCE_LEGEND.high}</span></span
-    >
-  </figure>`;
 
 declare global {
   interface HTMLElementTagNameMap {

@@ -1,7 +1,7 @@
 /** How a scene is shown: read from the address, kept in the address. */
 
 export interface ViewSettings {
-  readonly color: 'rgb' | 'confidence';
+  readonly color: 'rgb' | 'confidence' | 'provenance';
   readonly cameras: boolean;
   readonly edl: boolean;
   readonly pointSize: number;
@@ -21,13 +21,14 @@ export const VIEW_DEFAULTS: ViewSettings = {
   renderer: 'webgl2',
 };
 
+const COLORS = ['confidence', 'provenance'] as const;
 export const POINT_SIZE = { min: 0.5, max: 4, step: 0.25 } as const;
 export const BUDGETS = [0, 250_000, 500_000, 1_000_000, 2_000_000, 5_000_000] as const;
 
 /** Read the settings; what is missing or out of bounds is the default. */
 export function readSettings(params: URLSearchParams): ViewSettings {
   return {
-    color: params.get('color') === 'confidence' ? 'confidence' : 'rgb',
+    color: COLORS.find((color) => color === params.get('color')) ?? 'rgb',
     cameras: params.get('show') === 'cameras',
     edl: params.get('edl') !== '0',
     pointSize: numberIn(

@@ -12,13 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from epipar_inpaint.fusion.alignment import Tolerances
-from epipar_inpaint.fusion.atlas import is_paintable, lay_out, paint_canvas, render
+from epipar_inpaint.fusion.atlas import Painted, paint_canvas, render
 from epipar_inpaint.fusion.charts import Chart, OnPlane, make_charts
 from epipar_inpaint.fusion.colors import Gathered, to_bytes
 from epipar_inpaint.fusion.heldout import beats_per_view
 from epipar_inpaint.fusion.labels import REPROJECTED, Surroundings, fill_unseen
+from epipar_inpaint.fusion.layout import lay_out
 from epipar_inpaint.fusion.pixels import Pixels
 from epipar_inpaint.fusion.planes import nearest_plane
+from epipar_inpaint.fusion.repeats import continue_repeats
 from epipar_inpaint.fusion.reproject import SEEN, Witnesses, reproject
 from epipar_inpaint.fusion.store import Layer, Store
 from epipar_inpaint.fusion.views import View
@@ -251,12 +253,16 @@ class Stages:
             return self.store.view(k), self.store.layer("depth", k)["depth"]
 
         canvas = lay_out(chart, look, views, self.tolerances.depth)
-        if not is_paintable(canvas):
+        if not canvas.is_paintable:
             return nothing, useless
-        view, depth = look(views[0])
-        if not beats_per_view(chart, canvas, view, depth, self.painter, self.seed):
-            return nothing, useless
-        return render(chart, paint_canvas(canvas, self.painter, self.seed), chart.wanted.points)
+        repeats = continue_repeats(chart, canvas, look, views, self.tolerances.depth)
+        rest = canvas.filled(repeats.colors, repeats.found)
+        painted = Painted(rest.colors, rest.known)
+        if rest.need.any():
+            view, depth = look(views[0])
+            if beats_per_view(chart, rest, view, depth, self.painter, self.seed):
+                painted = paint_canvas(rest, self.painter, self.seed)
+        return render(chart, painted, chart.wanted.points)
 
     def _views_of(self, chart: Chart) -> list[int]:
         """Return the views that need a chart, the neediest first, then their sources; bounded."""
