@@ -17,7 +17,7 @@ TEST_WORKERS ?= 2
 PACKAGES := libs/api libs/scene libs/kit libs/client services/depth services/export services/inpaint gateway gateway/envoy
 # OpenMP and friends would oversubscribe the cores: work is parallel across frames.
 export OMP_NUM_THREADS ?= 1
-.PHONY: help install viewer gen check protos lint types layers check-viewer chromium test test-viewer test-worker demo bench bench-depth bench-export bench-completion bench-gateway bench-viewer sample clean
+.PHONY: help install viewer gen check protos lint types layers check-viewer chromium test test-viewer test-worker test-postgres demo bench bench-depth bench-export bench-completion bench-gateway bench-viewer sample clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -99,6 +99,12 @@ $(WORKER_VENV)/.installed: $(WORKER)/pyproject.toml $(WORKER)/constraints.txt li
 test-worker: $(STAMP) $(WORKER_VENV)/.installed  ## the nerfiller worker's tests, in their own environment (torch, nerfstudio: 4 GB), and with the services
 	cd $(WORKER) && OMP_NUM_THREADS=1 $(CURDIR)/$(WORKER_VENV)/bin/python -m pytest
 	EPIPAR_WORKER_PYTHON=$(CURDIR)/$(WORKER_VENV)/bin/python $(BIN)/pytest -n 0 -m worker tests/e2e
+
+test-postgres: $(STAMP)  ## gateways on PostgreSQL, a suite on PostgreSQL and S3; installs the server where that is possible
+	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || { if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql; } >/dev/null; \
+	else echo "no PostgreSQL server: install the package postgresql"; exit 1; fi; }
+	$(BIN)/pytest gateway/tests/test_replicas.py gateway/tests/test_database.py tests/e2e/test_suite_s3.py
 
 demo: $(STAMP) viewer  ## the sample, from clip to browser: reconstructed, completed, compared, served
 	$(BIN)/epipar demo

@@ -1,4 +1,7 @@
-"""A whole suite whose store is a bucket and whose database is PostgreSQL: the same commands."""
+"""A whole suite whose store is a bucket and whose database is PostgreSQL: the same commands.
+
+Where there is no PostgreSQL server, the database is SQLite, and the store is a bucket all the same.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,13 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from epipar_scene.folder import SceneFolder
-from gateway.tests.postgres import PostgresServer
+from gateway.tests.postgres import PostgresServer, binaries
 from tests.processes import Suite
 from tests.s3_server import S3Server
 
@@ -31,17 +35,14 @@ def server() -> Iterator[S3Server]:
 def suite(server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     """A suite that keeps nothing of a scene in its own folder."""
     folder = tmp_path_factory.mktemp("suite")
-    with (
-        PostgresServer() as postgres,
-        Suite(
-            folder / "data",
-            store_url=f"{server.url}/suite",
-            EPIPAR_GATEWAY_DATABASE_URL=postgres.new_database(),
-            EPIPAR_SCRATCH_DIR=str(folder / "scratch"),
-            **server.environment,
-        ) as suite,
-    ):
-        yield suite
+    environment = {"EPIPAR_SCRATCH_DIR": str(folder / "scratch"), **server.environment}
+    with ExitStack() as parts:
+        if binaries() is not None:
+            postgres = parts.enter_context(PostgresServer())
+            environment["EPIPAR_GATEWAY_DATABASE_URL"] = postgres.new_database()
+        yield parts.enter_context(
+            Suite(folder / "data", store_url=f"{server.url}/suite", **environment)
+        )
 
 
 def epipar(*arguments: str) -> str:
@@ -62,7 +63,7 @@ def test_a_clip_is_reconstructed_exported_and_viewed(
 ) -> None:
     epipar(
         *("reconstruct", str(sample_clip), "-o", "nook", "--address", suite.address),
-        *("--max-frames", str(FRAMES), "--download", str(tmp_path)),
+        *("--max-frames", str(FRAMES), "--max-side", "256", "--download", str(tmp_path)),
     )
     assert len(SceneFolder.open(tmp_path / "nook").frames) == FRAMES
     assert not (suite.folder / "store").exists()
