@@ -105,7 +105,7 @@ async def test_two_that_write_one_place_and_one_of_them_is_refused(bucket: S3Sto
     first.sync()
     with pytest.raises(NotReadyError, match="another request"):
         second.sync()
-    second.drop()
+    second.close()
     assert book.status(upload.upload_id).offset == 60
 
 

@@ -124,7 +124,7 @@ class BucketBook:
     def close(self, receiving: ReceivingUpload) -> None:
         """End writing; what came and was not written through is forgotten."""
         if isinstance(receiving, BucketReceiving):
-            receiving.drop()
+            receiving.close()
 
     def seal(self, upload_id: str) -> SealedUpload:
         """Finish an upload whose bytes have all come; one that is sealed is only returned.

@@ -55,7 +55,7 @@ class BucketReceiving:
 
     def begin_unchecked(self) -> None:
         """Keep the bytes from here on to oneself until they are confirmed."""
-        self._unchecked = tempfile.TemporaryFile()  # noqa: SIM115 - closed by confirm and drop
+        self._unchecked = tempfile.TemporaryFile()  # noqa: SIM115 - closed by confirm and close
 
     def append(self, data: bytearray | bytes) -> None:
         """Take the next bytes.
@@ -88,7 +88,7 @@ class BucketReceiving:
             self._put(bytes(self._waiting))
             self._waiting.clear()
 
-    def drop(self) -> None:
+    def close(self) -> None:
         """Forget what was not written through."""
         self._waiting.clear()
         if self._unchecked is not None:
