@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,6 +19,8 @@ from epipar_kit.store import ArtifactStore
 
 SCENES = "scenes"
 MANIFEST = "scene.json"
+
+_ASKED_AT_ONCE = 8  # of a bucket, each question is a request
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +47,11 @@ class SceneFiles:
 
     def finished(self) -> Iterator[FoundScene]:
         """Yield all finished scenes whose names can be ids."""
-        for name in self._store.folders(SCENES):
-            if is_scene_id(name):
-                try:
-                    finished_us = self._store.modified_us(f"{SCENES}/{name}/{MANIFEST}")
-                except NotFoundError:
-                    continue
-                yield FoundScene(name, finished_us)
+        names = [name for name in self._store.folders(SCENES) if is_scene_id(name)]
+        with ThreadPoolExecutor(_ASKED_AT_ONCE, "scenes") as threads:
+            for scene in threads.map(self._found, names):
+                if scene is not None:
+                    yield scene
 
     def describe(self, scene_id: str, scene: pb.Scene) -> None:
         """Fill in what the files say: frames, artifacts, exports, completions, thumbnail."""
@@ -65,6 +66,13 @@ class SceneFiles:
         scene.completions.extend(self._completions(uri))
         for picture in self._artifacts("thumbnails", f"{scene_id}.jpg"):
             scene.thumbnail.CopyFrom(picture)
+
+    def _found(self, scene_id: str) -> FoundScene | None:
+        try:
+            modified_us = self._store.modified_us(f"{SCENES}/{scene_id}/{MANIFEST}")
+        except NotFoundError:
+            return None
+        return FoundScene(scene_id, modified_us)
 
     def _exports(self, scene_uri: str) -> Iterator[pb.Export]:
         for name in self._store.folders(f"{scene_uri}/exports"):
