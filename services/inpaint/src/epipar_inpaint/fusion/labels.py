@@ -33,6 +33,7 @@ _VIOLATION, _MOST_VIOLATIONS = 1.5, 3
 _HIDING = 0.5
 _FREE = 0.25
 _IMPOSSIBLE = 50.0
+_NOT_SKY = 6.0
 _OUT_OF_RANGE, _RANGE = 4.0, 1.3
 _GREYS_A_UNIT, _MOST_COLOR = 15.0, 2.0
 _UNLIKE, _MOST_UNLIKE = 0.6, 2.5  # a deviation of colour beyond the first
@@ -104,8 +105,8 @@ def fill_unseen(target: View, depth: F32, todo: Bools, around: Surroundings) -> 
         end = start + len(hole.pixels)
         labels = len(hole.labels)
         mine = candidates[:labels, start:end]
-        cost = unary[:labels, start:end] + _prior(hole, mine)
         at = hole.pixels.rows, hole.pixels.columns
+        cost = unary[:labels, start:end] + _prior(hole, mine, target.color_known[at])
         rows = np.ascontiguousarray(cost.T, dtype=np.float32)
         logs = np.ascontiguousarray(np.log(mine).T, dtype=np.float32)
         best = choose_labels(rows, logs, colors[at], hole.pixels)
@@ -197,14 +198,16 @@ def _color_cost(ballot: Ballot, around: Surroundings) -> F32:
     return np.asarray(np.minimum(votes.color_error / _GREYS_A_UNIT, _MOST_COLOR), np.float32)
 
 
-def _prior(hole: Hole, depths: F32) -> F32:
-    """Return (L, N) cost of the labels by the hole and its ring alone."""
+def _prior(hole: Hole, depths: F32, colored: Bools) -> F32:
+    """Return (L, N) cost of the labels by the hole, its ring and (N,) whether colour is known."""
     cost = _DISTANCE * np.minimum(hole.distance, _MOST_DISTANCE)
     cost = cost + (_SHARE * (1 - hole.shares))[:, None]
     cost[hole.labels == FREE] += _FREE
     cost = cost + _UNLIKE * np.clip(hole.unlike - 1, 0, _MOST_UNLIKE)
     sky = (hole.labels == SKY_LABEL)[:, None]
     cost += np.where((depths >= _FAR) & ~sky, _IMPOSSIBLE, 0.0)
+    # Who told sky from the rest has looked at this very colour.
+    cost += np.where(sky & colored, _NOT_SKY, 0.0)
     low, high = hole.range
     outside = (depths < low / _RANGE) | (depths > high * _RANGE)
     cost += np.where(outside & ~sky, _OUT_OF_RANGE, 0.0)
