@@ -113,7 +113,7 @@ def fill_unseen(target: View, depth: F32, todo: Bools, around: Surroundings) -> 
         chosen = hole.labels[best]
         value = mine[best, np.arange(len(best))]
         filled[at] = np.where(chosen == SKY_LABEL, SKY, value)
-        kind[at] = np.where(chosen == FREE, CONTINUED, PLANE)
+        kind[at] = np.where(np.isin(chosen, list(hole.free)), CONTINUED, PLANE)
         certainty[at] = hole.shares[best]
         start = end
     return Labelled(filled, kind, certainty)
@@ -146,8 +146,8 @@ def _candidates(target: View, holes: list[Hole], planes: F64, most: int) -> tupl
             if label >= 0:
                 z = plane_depth(planes[label : label + 1], rays, target.camera.center)[0]
                 out[place, start:end] = np.where((z > 1e-3) & (z < _FAR), z, _FAR)
-            elif label == FREE:
-                out[place, start:end] = np.clip(hole.free, 1e-3, _FAR)
+            elif label in hole.free:
+                out[place, start:end] = np.clip(hole.free[int(label)], 1e-3, _FAR)
         start = end
     return pixels, out
 
