@@ -21,6 +21,7 @@ _JOIN_PX = 2  # holes this near are one: thousands of specks would each cost a s
 _MOST_PLANES = 6
 _LEAST_SHARE, _LEAST_PX = 0.015, 12  # of a ring, on a plane that may go on into the hole
 _LEAST_RING_PX = 8
+_GLOBAL = 0.05  # of a window: how much ring it must hold to be asked instead of the whole ring
 _EDGE = 1.15  # of depths within the ring's reach, from which a ring has two sides
 _COLOR_NOISE = 8.0  # grey levels, added to every deviation
 _LEAST_WEIGHT = 1e-3
@@ -34,6 +35,7 @@ class Hole:
         pixels: its N pixels.
         labels: (L,) planes, FREE, SKY_LABEL.
         shares: (L,) share of the ring that has each label.
+        nearby: (L, N) the same of the ring near each pixel alone, where it is near.
         distance: (L, N) pixels to the ring's nearest pixel of each label, over the hole's size.
         free: depth (N,) of each free label.
         unlike: (L, N) how unlike the pixel's colour is those of the ring nearby that have the label,
@@ -45,6 +47,7 @@ class Hole:
     pixels: Pixels
     labels: I64
     shares: F64
+    nearby: F32
     distance: F32
     free: dict[int, F32]
     unlike: F32
@@ -100,12 +103,15 @@ def _hole(inside: Bools, depth: F32, on_plane: I64, picture: F32, reach: int) ->
     found = np.where(np.isinf(depth), SKY_LABEL, on_plane)
     sides = _sides(depth, solid, reach)
     for label, side in sides.items():
-        found = np.where((found == FREE) & side & ~sides[NEAR_FREE + FAR_FREE - label], label, found)
+        found = np.where(
+            (found == FREE) & side & ~sides[NEAR_FREE + FAR_FREE - label], label, found
+        )
     labels, shares = _labels(found[ring])
     pixels = Pixels.of(inside)
     at = pixels.rows, pixels.columns
     size = np.sqrt(len(pixels))
     distance = np.stack([_distance(ring & (found == label))[at] / size for label in labels])
+    nearby = _nearby_shares(ring, found, labels, shares, reach)[:, at[0], at[1]]
     unlike = np.stack([_unlike(picture, ring & (found == label), reach)[at] for label in labels])
     inverse = np.where(solid, 1 / np.where(solid, depth, 1), 0).astype(np.float32)
     free = {}
@@ -122,7 +128,9 @@ def _hole(inside: Bools, depth: F32, on_plane: I64, picture: F32, reach: int) ->
     if (ring & np.isinf(depth)).any():
         high = np.inf  # a hole below the sky may reach to the horizon
     border = _border(inside, depth, known)[at]
-    return Hole(pixels, labels, shares, distance, free, unlike, border, (float(low), float(high)))
+    return Hole(
+        pixels, labels, shares, nearby, distance, free, unlike, border, (float(low), float(high))
+    )
 
 
 def _sides(depth: F32, solid: Bools, reach: int) -> dict[int, Bools]:
@@ -145,6 +153,25 @@ def _labels(found: I64) -> tuple[I64, F64]:
     labels = np.append(values[good][order], FREE)
     shares = [float((found == label).mean()) for label in labels]
     return labels.astype(np.int64), np.array(shares)
+
+
+def _nearby_shares(ring: Bools, found: I64, labels: I64, shares: F64, reach: int) -> F32:
+    """Return (L, H, W) share of the ring nearby that has each label; that of all, far from it.
+
+    Thin holes along edges join into nets, of which most of the ring is nowhere near.
+    """
+    window = (4 * reach + 1,) * 2
+
+    def blurred(mask: Bools) -> F32:
+        return np.asarray(cv2.blur(mask.astype(np.float32), window, borderType=cv2.BORDER_CONSTANT))
+
+    total = blurred(ring) + _GLOBAL
+    return np.stack(
+        [
+            (blurred(ring & (found == label)) + _GLOBAL * share) / total
+            for label, share in zip(labels, shares, strict=True)
+        ]
+    ).astype(np.float32)
 
 
 def _distance(mask: Bools) -> F32:

@@ -114,7 +114,7 @@ def fill_unseen(target: View, depth: F32, todo: Bools, around: Surroundings) -> 
         value = mine[best, np.arange(len(best))]
         filled[at] = np.where(chosen == SKY_LABEL, SKY, value)
         kind[at] = np.where(np.isin(chosen, list(hole.free)), CONTINUED, PLANE)
-        certainty[at] = hole.shares[best]
+        certainty[at] = hole.nearby[best, np.arange(len(best))]
         start = end
     return Labelled(filled, kind, certainty)
 
@@ -201,7 +201,7 @@ def _color_cost(ballot: Ballot, around: Surroundings) -> F32:
 def _prior(hole: Hole, depths: F32, colored: Bools) -> F32:
     """Return (L, N) cost of the labels by the hole, its ring and (N,) whether colour is known."""
     cost = _DISTANCE * np.minimum(hole.distance, _MOST_DISTANCE)
-    cost = cost + (_SHARE * (1 - hole.shares))[:, None]
+    cost = cost + _SHARE * (1 - hole.nearby)
     cost[hole.labels == FREE] += _FREE
     cost = cost + _UNLIKE * np.clip(hole.unlike - 1, 0, _MOST_UNLIKE)
     sky = (hole.labels == SKY_LABEL)[:, None]
