@@ -43,6 +43,8 @@ class SceneKind:
         missing: centre of the ball of surface that nobody saw.
         radius: of it, metres.
         more_blocks: further boxes that stand about.
+        repeats: its textures repeat every so many times 1.6 m; 5 is wider than a room.
+        lamp: world point of a light that falls off; None = even light.
     """
 
     name: str
@@ -52,6 +54,8 @@ class SceneKind:
     missing: tuple[float, float, float]
     radius: float
     more_blocks: int = 0
+    repeats: int = 1
+    lamp: tuple[float, float, float] | None = None
 
 
 SCENES = (
@@ -59,6 +63,10 @@ SCENES = (
     SceneKind("plain room", 2, True, False, (-0.5, 1.2, 1.3), 0.55),
     SceneKind("outdoor", 3, False, True, (0.5, 1.2, 1.3), 0.5),
     SceneKind("clutter", 4, False, False, (0.1, -0.7, 4.6), 0.6, more_blocks=7),
+    SceneKind("no repeats", 5, False, False, (0.1, -0.5, 4.6), 0.75, repeats=5),
+    SceneKind(
+        "plain, lamp", 6, True, False, (0.1, -0.5, 4.6), 0.75, repeats=5, lamp=(1.0, -1.2, 3.4)
+    ),
 )
 
 
@@ -72,7 +80,9 @@ class Case:
         intent: what the holes mean.
         truth: by view, what the completed scene should show.
         holes: by view.
-        frames: true cameras.
+        frames: the scene's cameras.
+        asked: by view, the holes that are to be filled; `holes` are those that are scored.
+        unit_m: metres of a scene unit.
     """
 
     scene: Path
@@ -81,14 +91,22 @@ class Case:
     truth: list[Picture]
     holes: list[Holes]
     frames: list[Frame]
+    asked: list[Holes]
+    unit_m: float = 1.0
 
 
-def rendered(kind: SceneKind) -> list[View]:
+def rendered(kind: SceneKind, size: tuple[int, int] = SIZE, views: int = VIEWS) -> list[View]:
     """Render a scene once."""
-    room = furnished(kind.seed, plain=kind.plain, outdoor=kind.outdoor)
-    if kind.more_blocks:
-        room = _cluttered(room, kind)
-    return render_views(room, cameras(VIEWS, SIZE))
+    return render_views(room_of(kind), cameras(views, size))
+
+
+def room_of(kind: SceneKind) -> Room:
+    """Return the solid scene."""
+    lamp = np.array(kind.lamp) if kind.lamp else None
+    room = furnished(
+        kind.seed, plain=kind.plain, outdoor=kind.outdoor, repeats=kind.repeats, lamp=lamp
+    )
+    return _cluttered(room, kind) if kind.more_blocks else room
 
 
 def _cluttered(room: Room, kind: SceneKind) -> Room:
@@ -143,12 +161,20 @@ def noisy_depth(_: int, view: View) -> tuple[View, float]:
     return view, -1.0
 
 
+def all_of_them(number: int, view: View) -> tuple[View, float]:
+    """Disturb pose, scale and exposure together."""
+    brighter, _ = exposed(number, view)
+    moved, _ = noisy_pose(number, brighter)
+    return scaled(number, moved)
+
+
 DISTURBANCES: dict[str, Disturb] = {
     "": undisturbed,
     "poses 1 cm, 0.2°": noisy_pose,
     "scales ±3 %": scaled,
     "exposure ±15 %": exposed,
     "depth noise 1 %": noisy_depth,
+    "poses, scales, exposure": all_of_them,
 }
 
 
@@ -170,7 +196,7 @@ def make_case(
         wrong, factor = disturb(number, view)
         shown.append((wrong, factor))
         truth.append(wrong.behind if intent == "remove" else wrong.seen)
-        found.append(_HOLES[holes](number, view, kind))
+        found.append(holes_of(number, view, kind, holes))
 
     def edit(number: int, _: View) -> tuple[U8, F32, F32]:
         view, factor = shown[number]
@@ -193,7 +219,13 @@ def make_case(
         truth,
         found,
         [view.frame for view, _ in shown],
+        found,
     )
+
+
+def holes_of(number: int, view: View, kind: SceneKind, holes: str) -> Holes:
+    """Return the holes of a kind in a view that stands in the true world."""
+    return _HOLES[holes](number, view, kind)
 
 
 def _moved(frame: Frame, pose: F64) -> Frame:

@@ -89,8 +89,9 @@ def _f_score(case: Case, depths: list[F32]) -> float:
     )
     if not len(found) or not len(true):
         return float("nan")
-    precision = (cKDTree(true).query(found, distance_upper_bound=_F_REACH_M)[0] < np.inf).mean()
-    recall = (cKDTree(found).query(true, distance_upper_bound=_F_REACH_M)[0] < np.inf).mean()
+    reach = _F_REACH_M / case.unit_m
+    precision = (cKDTree(true).query(found, distance_upper_bound=reach)[0] < np.inf).mean()
+    recall = (cKDTree(found).query(true, distance_upper_bound=reach)[0] < np.inf).mean()
     return float(2 * precision * recall / max(1e-9, precision + recall))
 
 

@@ -49,10 +49,13 @@ class Gateway:
         try:
             yield self
         finally:
-            await asyncio.to_thread(self._service.__exit__, None, None, None)
+            await self.end()
 
     async def start(self) -> None:
         await asyncio.to_thread(self._service.start)
+
+    async def end(self) -> None:
+        await asyncio.to_thread(self._service.__exit__, None, None, None)
 
     async def kill(self) -> None:
         await asyncio.to_thread(self._service.kill)

@@ -15,7 +15,7 @@ from epipar_gateway.engines import Engines
 from epipar_gateway.estimates import StageTimings
 from epipar_gateway.job_book import JobBook
 from epipar_gateway.job_log import JobLog
-from epipar_gateway.reconcile import Reconciler
+from epipar_gateway.reconcile import Reconciler, Replica
 from epipar_gateway.retention import Retention, RetentionSettings
 from epipar_gateway.runner import StepRunner, StepRunnerParts
 from epipar_gateway.scene_book import SceneBook
@@ -65,7 +65,10 @@ class Gateway:
             self._log.place_of,
         )
         self._reconciler = Reconciler(
-            self.database, self._log, self._queue, self._runner, settings.executor_id
+            self.database,
+            self._queue,
+            self._runner,
+            Replica(settings.executor_id, settings.executor_dead_s),
         )
         self._retention = Retention(
             self.database,
@@ -112,6 +115,7 @@ class Gateway:
         async with AsyncExitStack() as parts:
             parts.push_async_callback(asyncio.to_thread, self.database.close)
             await asyncio.to_thread(self.database.create)
+            await self._reconciler.beat_once()
             await parts.enter_async_context(self._compute)
             await parts.enter_async_context(self._queue)
             parts.push_async_callback(self._runner.stop_all)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
@@ -17,7 +18,6 @@ import structlog
 from epipar_gateway.database import Database
 from epipar_gateway.ids import now_us
 from epipar_gateway.job_book import ACTIVE
-from epipar_gateway.job_log import JobLog
 from epipar_gateway.runner import StepRunner
 from epipar_gateway.step_record import StepRef
 from epipar_gateway.tables import executors, jobs
@@ -28,9 +28,11 @@ BATCH = 500
 CANCEL_POLL_S = 0.5
 """How soon a job that was cancelled on another replica is broken off here."""
 
-BEAT_S = 10.0
-DEAD_AFTER_S = 60.0
-"""A replica that was silent for so long is taken for dead; its jobs go on elsewhere."""
+BEATS_A_DEATH = 6
+"""Signs of life that a replica misses before it is taken for dead."""
+
+FORGET_AFTER_DEATHS = 10_000
+"""After so many times that silence, its row is removed."""
 
 
 class Queue(Protocol):
@@ -42,21 +44,38 @@ class Queue(Protocol):
     async def states(self, refs: Sequence[StepRef]) -> dict[StepRef, bool]:
         """Tell of each step that was given to a queue whether it still waits or runs there."""
 
+    async def held_by(self, executors: Sequence[str]) -> list[StepRef]:
+        """Return the steps that these executors took from the queues and did not end."""
+
     async def give_up(self, ref: StepRef) -> None:
         """Free the slot of a step whose executor is dead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """This replica among others.
+
+    Attributes:
+        name: its executor id.
+        dead_after_s: a replica that was silent for so long is taken for dead; its jobs go on
+            elsewhere.
+    """
+
+    name: str
+    dead_after_s: float
 
 
 class Reconciler:
     """Keeps every job that has not ended in the hands of somebody alive."""
 
     def __init__(
-        self, database: Database, jobs_log: JobLog, queue: Queue, runner: StepRunner, executor: str
+        self, database: Database, queue: Queue, runner: StepRunner, replica: Replica
     ) -> None:
         self._database = database
-        self._log = jobs_log
         self._queue = queue
         self._runner = runner
-        self._executor = executor
+        self._executor = replica.name
+        self._dead_after_s = replica.dead_after_s
 
     async def keep(self, period_s: float) -> None:
         """Look for lost jobs at once and then every so often, for ever."""
@@ -70,19 +89,20 @@ class Reconciler:
     async def beat(self) -> None:
         """Say that this replica is alive, for ever."""
         while True:
+            await asyncio.sleep(self._dead_after_s / BEATS_A_DEATH)
             try:
-                await self._beat()
+                await self.beat_once()
             except Exception:  # as above
                 log.exception("beat_failed")
-            await asyncio.sleep(BEAT_S)
 
     async def once(self) -> int:
         """Give lost jobs to the queue; return how many there were."""
-        found = 0
+        dead = await self._dead()
+        found = await self._free(dead)
         after = ""
         while rows := await self._active_after(after):
             after = rows[-1].id
-            found += await self._mend(rows)
+            found += await self._mend(rows, dead)
         return found
 
     async def break_off_cancelled(self) -> None:
@@ -109,10 +129,9 @@ class Reconciler:
         )
         return await self._database.read(lambda c: c.execute(statement).all())
 
-    async def _mend(self, rows: Sequence[Any]) -> int:
+    async def _mend(self, rows: Sequence[Any], dead: set[str]) -> int:
         refs = {StepRef(row.id, row.step, row.run): row.executor for row in rows}
         waiting = await self._queue.states(list(refs))
-        dead = await self._dead({executor for executor in refs.values() if executor})
         mended = 0
         for ref, executor in refs.items():
             if ref not in waiting:
@@ -125,8 +144,11 @@ class Reconciler:
             mended += 1
         return mended
 
-    async def _run_again(self, ref: StepRef) -> None:
-        """Give a step to the queue anew; whoever still runs the old one finds itself superseded."""
+    async def _run_again(self, ref: StepRef) -> bool:
+        """Give a step to the queue anew if it is still due; tell whether it is.
+
+        Whoever still runs the old one finds itself superseded.
+        """
         statement = (
             sa.update(jobs)
             .where(
@@ -142,22 +164,41 @@ class Reconciler:
             log.warning("job_goes_on", job=ref.job, step=ref.index, run=ref.run + 1)
             await self._queue.give_up(ref)
             await self._queue.enqueue(StepRef(ref.job, ref.index, ref.run + 1))
+        return bool(changed)
 
-    async def _beat(self) -> None:
+    async def beat_once(self) -> None:
+        """Say that this replica is alive; before it takes a step from a queue for the first time."""
+
         def work(connection: sa.Connection) -> None:
+            now = now_us()
             mine = executors.c.id == self._executor
-            beat = sa.update(executors).where(mine).values(beat_us=now_us())
+            beat = sa.update(executors).where(mine).values(beat_us=now)
             if connection.execute(beat).rowcount == 0:
-                connection.execute(sa.insert(executors).values(id=self._executor, beat_us=now_us()))
+                connection.execute(sa.insert(executors).values(id=self._executor, beat_us=now))
+            long_gone_us = now - int(self._dead_after_s * FORGET_AFTER_DEATHS * 1e6)
+            connection.execute(sa.delete(executors).where(executors.c.beat_us < long_gone_us))
 
         await self._database.write(work)
 
-    async def _dead(self, names: set[str]) -> set[str]:
-        old_us = now_us() - int(DEAD_AFTER_S * 1e6)
+    async def _dead(self) -> set[str]:
+        """Return the replicas that have been silent for too long."""
+        old_us = now_us() - int(self._dead_after_s * 1e6)
         statement = sa.select(executors.c.id).where(
-            executors.c.id.in_(names - {self._executor}), executors.c.beat_us < old_us
+            executors.c.id != self._executor, executors.c.beat_us < old_us
         )
         return await self._database.read(lambda c: set(c.execute(statement).scalars()))
+
+    async def _free(self, dead: set[str]) -> int:
+        """Take from the dead what they took from the queues: each would hold its slot for ever.
+
+        What is still due goes on; of a job that has ended meanwhile only the slot matters.
+        """
+        held = await self._queue.held_by(sorted(dead))
+        for ref in held:
+            if not await self._run_again(ref):
+                log.info("slot_freed", job=ref.job, step=ref.index)
+                await self._queue.give_up(ref)
+        return len(held)
 
 
 def _active_of(connection: sa.Connection, job_ids: Sequence[str]) -> set[str]:

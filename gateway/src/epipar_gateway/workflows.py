@@ -122,6 +122,19 @@ class StepQueue:
         waiting = {"ENQUEUED", "DELAYED", "PENDING"}
         return {by_id[status.workflow_id]: status.status in waiting for status in found}
 
+    async def held_by(self, executors: Sequence[str]) -> list[StepRef]:
+        """Return the steps that these executors took from the queues and did not end."""
+        if not executors:
+            return []
+        found = await DBOS.list_workflows_async(
+            status="PENDING",
+            executor_id=list(executors),
+            limit=GC_BATCH,
+            load_input=False,
+            load_output=False,
+        )
+        return [step_ref(status.workflow_id) for status in found]
+
     async def give_up(self, ref: StepRef) -> None:
         """Free the slot of a step whose executor is dead."""
         await DBOS.cancel_workflow_async(workflow_id(ref))
@@ -164,6 +177,12 @@ class StepQueue:
                 await self.enqueue(StepRef(job, index + 1, 0))
 
         return workflow
+
+
+def step_ref(workflow: str) -> StepRef:
+    """Return the step that a workflow's id names."""
+    job, index, run = workflow.split(".")
+    return StepRef(job, int(index), int(run))
 
 
 def workflow_id(ref: StepRef) -> str:

@@ -42,10 +42,15 @@ async def test_a_completion_tells_where_its_pixels_come_from(
 
 
 async def test_settings_of_an_engine_travel(client: EpiparClient, suite: Suite) -> None:
-    options = CompleteOptions(painter="exemplar", nerfiller=NerfillerOptions(views_per_update=8))
+    nerfiller = NerfillerOptions(views_per_update=8, depth_prior="smooth")
+    options = CompleteOptions(painter="exemplar", nerfiller=nerfiller)
     await client.complete("scenes/a", intent="remove", engine="nerfiller", options=options)
     sent = suite.inpaint.requests[0].options
     assert (sent.painter, sent.nerfiller.views_per_update) == ("exemplar", 8)
+    assert (sent.nerfiller.depth_prior, sent.nerfiller.HasField("dataset_update")) == (
+        "smooth",
+        False,
+    )
     assert not sent.HasField("seed")
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -17,6 +20,17 @@ from epipar_kit.server import Service
 from epipar_kit.work import run_work
 
 NAME = "epipar.test.v1.EchoService"
+TESTS = Path(__file__).parent
+ENV = {"PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
+HELLO = StringValue(value="hello")
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
 
 
 class EchoServicer:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import urllib.request
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-import trustme
 from google.protobuf.wrappers_pb2 import StringValue
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
@@ -29,21 +25,10 @@ from epipar_kit.settings import ServerSettings, SettingsError
 from epipar_kit.testing import reason_of, serving
 from epipar_kit.wire import error_from_call
 
-from .echo_service import CALLS, NAME, EchoServicer, echo_service, method
+from .echo_service import CALLS, ENV, HELLO, NAME, EchoServicer, echo_service, is_gone, method
 
-TESTS = Path(__file__).parent
-ENV = {"PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
-HELLO = StringValue(value="hello")
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-
-
-def is_gone(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    return False
 
 
 def value_of(metrics: ServerMetrics, name: str, **labels: str) -> float:
@@ -245,6 +230,21 @@ async def test_health_knows_the_server_and_each_service() -> None:
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
 
 
+async def test_callers_are_asked_to_connect_anew_and_running_calls_go_on() -> None:
+    servicer = EchoServicer()
+    async with serving([echo_service(servicer)], connection_age_s=1) as channel:
+        health: Any = health_pb2_grpc.HealthStub(channel)
+        stream = health.Watch(health_pb2.HealthCheckRequest())
+        assert (await stream.read()).status == SERVING
+        assert channel.get_state() is grpc.ChannelConnectivity.READY
+        async with asyncio.timeout(60):  # without an age the channel would stay as it is
+            await channel.wait_for_state_change(grpc.ChannelConnectivity.READY)
+        assert not stream.done()
+        reply = await health.Check(health_pb2.HealthCheckRequest())
+        assert reply.status == SERVING
+        stream.cancel()
+
+
 @pytest.mark.parametrize("is_on", [True, False])
 async def test_reflection_lists_the_services_unless_it_is_off(is_on: bool) -> None:
     async with serving([echo_service(EchoServicer())], reflection=is_on) as channel:
@@ -292,184 +292,6 @@ async def test_metrics_are_served_over_http_and_end_with_the_server() -> None:
 def _get(url: str) -> str:
     with urllib.request.urlopen(url, timeout=30) as reply:  # noqa: S310 - our own page
         return str(reply.read().decode())
-
-
-async def test_a_drain_turns_health_off_lets_streams_finish_and_takes_no_new_call() -> None:
-    servicer = EchoServicer()
-    settings = ServerSettings(store_url=".", port=0, grace_s=600)
-    server = await Server(settings, [echo_service(servicer)]).__aenter__()
-    async with (
-        grpc.aio.insecure_channel(server.ready.address) as channel,
-        grpc.aio.insecure_channel(server.ready.address) as other,
-    ):
-        health: Any = health_pb2_grpc.HealthStub(channel)
-        watch = health.Watch(health_pb2.HealthCheckRequest(service=NAME))
-        assert (await watch.read()).status == SERVING
-        running = method(channel, "Wait")(HELLO)
-        await running.read()
-        drain = asyncio.create_task(server.__aexit__(None, None, None))
-        assert (await watch.read()).status == NOT_SERVING
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await method(other, "Say")(HELLO)
-        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
-        servicer.may_finish.set()
-        assert (await running.read()).value == "hello"
-        assert await running.read() == grpc.aio.EOF
-        assert await running.code() is grpc.StatusCode.OK
-        await drain  # though the watch of health still stands
-
-
-async def test_streams_that_outlive_the_grace_are_told_to_come_again(tmp_path: Path) -> None:
-    servicer = EchoServicer(work_env=ENV)
-    pids = tmp_path / "pids"
-    settings = ServerSettings(store_url=".", port=0, grace_s=0)
-    server = await Server(settings, [echo_service(servicer)]).__aenter__()
-    async with grpc.aio.insecure_channel(server.ready.address) as channel:
-        call = method(channel, "Work")(StringValue(value=f"hang {pids}"))
-        await call.read()
-        alive = [int(pid) for pid in pids.read_text().split()]
-        await server.__aexit__(None, None, None)
-        assert all(map(is_gone, alive))
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await call.read()
-    error = error_from_call(caught.value)
-    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
-    assert (error.reason, getattr(error, "retry_after_s", None)) == ("ENGINE_UNAVAILABLE", 5.0)
-
-
-_PROGRAM = """
-import asyncio, sys
-from echo_service import EchoServicer, echo_service
-from epipar_kit.logs import configure_logs
-from epipar_kit.server import serve
-from epipar_kit.settings import ServerSettings
-async def main():
-    configure_logs("info")
-    servicer = EchoServicer()
-    settings = ServerSettings(store_url=".", port=0, grace_s=float(sys.argv[1]), ready_file=sys.argv[2])
-    def ready(where):
-        print(where.address, flush=True)
-        asyncio.get_running_loop().create_task(release(servicer))
-    await serve(settings, [echo_service(servicer)], on_ready=ready)
-async def release(servicer):
-    line = await asyncio.to_thread(sys.stdin.readline)
-    if line:
-        servicer.may_finish.set()
-asyncio.run(main())
-"""
-
-
-async def _start(grace_s: float, ready_file: Path) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", _PROGRAM, str(grace_s), str(ready_file)),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, **ENV},
-    )
-
-
-async def test_sigterm_lets_a_running_stream_finish_and_exits_cleanly(tmp_path: Path) -> None:
-    ready_file = tmp_path / "ready.json"
-    process = await _start(600, ready_file)
-    assert process.stdin is not None
-    assert process.stdout is not None
-    assert process.stderr is not None
-    address = (await process.stdout.readline()).decode().strip()
-    facts = json.loads(ready_file.read_text())
-    assert (facts["address"], facts["pid"]) == (address, process.pid)
-    async with grpc.aio.insecure_channel(address) as channel:
-        running = method(channel, "Wait")(HELLO)
-        await running.read()
-        process.send_signal(signal.SIGTERM)
-        logs = [json.loads(await process.stderr.readline())]
-        while logs[-1]["event"] != "draining":
-            logs.append(json.loads(await process.stderr.readline()))
-        process.stdin.write(b"finish\n")
-        assert (await running.read()).value == "hello"
-        assert await running.read() == grpc.aio.EOF
-    rest = (await process.communicate())[1]
-    logs += [json.loads(line) for line in rest.splitlines()]
-    assert process.returncode == 0
-    assert not ready_file.exists()
-    assert [entry["event"] for entry in logs] == ["ready", "draining", "rpc_finished", "stopped"]
-    assert logs[0]["address"] == address
-    assert logs[2]["code"] == "OK"
-
-
-async def test_a_second_signal_ends_the_grace(tmp_path: Path) -> None:
-    process = await _start(600, tmp_path / "ready.json")
-    assert process.stdin is not None
-    assert process.stdout is not None
-    assert process.stderr is not None
-    address = (await process.stdout.readline()).decode().strip()
-    async with grpc.aio.insecure_channel(address) as channel:
-        running = method(channel, "Wait")(HELLO)
-        await running.read()
-        process.send_signal(signal.SIGTERM)
-        while b'"draining"' not in await process.stderr.readline():
-            pass
-        process.send_signal(signal.SIGINT)
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await running.read()
-    await process.communicate(b"")
-    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
-    assert process.returncode == 0
-
-
-def _tls_files(folder: Path) -> tuple[trustme.CA, dict[str, Any]]:
-    authority = trustme.CA()
-    pair = authority.issue_cert("localhost", "127.0.0.1")
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    pair.private_key_pem.write_to_path(key)
-    cert.write_bytes(b"".join(part.bytes() for part in pair.cert_chain_pems))
-    return authority, {"tls_cert": cert, "tls_key": key}
-
-
-async def _say(address: str, credentials: grpc.ChannelCredentials) -> str:
-    async with grpc.aio.secure_channel(address, credentials) as channel:
-        return str((await method(channel, "Say")(HELLO, timeout=30)).value)
-
-
-async def test_tls_serves_those_who_trust_its_authority_and_nobody_in_the_clear(
-    tmp_path: Path,
-) -> None:
-    authority, files = _tls_files(tmp_path)
-    settings = ServerSettings(store_url=".", port=0, grace_s=0, **files)
-    async with Server(settings, [echo_service(EchoServicer())]) as server:
-        trusting = grpc.ssl_channel_credentials(authority.cert_pem.bytes())
-        assert await _say(server.ready.address, trusting) == "hello"
-        stranger = grpc.ssl_channel_credentials(trustme.CA().cert_pem.bytes())
-        with pytest.raises(grpc.aio.AioRpcError):
-            await _say(server.ready.address, stranger)
-        async with grpc.aio.insecure_channel(server.ready.address) as channel:
-            with pytest.raises(grpc.aio.AioRpcError):
-                await method(channel, "Say")(HELLO, timeout=30)
-
-
-async def test_mutual_tls_serves_only_those_with_a_certificate(tmp_path: Path) -> None:
-    authority, files = _tls_files(tmp_path)
-    clients = trustme.CA()
-    client_ca = tmp_path / "clients.pem"
-    clients.cert_pem.write_to_path(client_ca)
-    settings = ServerSettings(store_url=".", port=0, grace_s=0, tls_client_ca=client_ca, **files)
-    pair = clients.issue_cert("somebody@example.org")
-    root = authority.cert_pem.bytes()
-    async with Server(settings, [echo_service(EchoServicer())]) as server:
-        known = grpc.ssl_channel_credentials(
-            root, pair.private_key_pem.bytes(), pair.cert_chain_pems[0].bytes()
-        )
-        assert await _say(server.ready.address, known) == "hello"
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await _say(server.ready.address, grpc.ssl_channel_credentials(root))
-        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
-
-
-async def test_a_tls_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    _, files = _tls_files(tmp_path)
-    settings = ServerSettings(store_url=".", port=0, **{**files, "tls_key": tmp_path / "no.pem"})
-    with pytest.raises(SettingsError, match=r"no\.pem"):
-        await Server(settings, []).__aenter__()
 
 
 class Lamp:

@@ -312,8 +312,8 @@ def test_an_odd_url_is_refused_with_the_setting(url: str) -> None:
 
 
 def test_a_store_that_is_not_built_says_so() -> None:
-    with pytest.raises(EngineUnavailableError, match="EPIPAR_STORE_URL is 's3://bucket'") as caught:
-        open_store("s3://bucket")
+    with pytest.raises(EngineUnavailableError, match="EPIPAR_STORE_URL is 'gs://bucket'") as caught:
+        open_store("gs://bucket")
     assert (caught.value.reason, caught.value.retry_after_s) == ("STORE_UNAVAILABLE", None)
 
 

@@ -29,9 +29,10 @@ BOX = 10
 BALL = 100
 """Id of the ball, the object to take away."""
 
-_FLOOR_M, _SIDE = 1.2, 256
+_FLOOR_M, _SIDE, _PERIOD_M = 1.2, 256, 1.6
 _SKY_COLOR = np.array([150.0, 185.0, 225.0])
 _FAR_M = 60.0
+_LAMP_HALF_M, _LAMP_GAIN = 2.0, 1.6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,7 +89,9 @@ class Room:
         ball_center: (3,) world point, y down.
         ball_radius: metres.
         outdoor: no ceiling and no walls.
-        textures: a (256, 256, 3) float texture by surface id.
+        textures: a square (S, S, 3) float texture by surface id.
+        period_m: after how many metres textures repeat.
+        lamp: (3,) world point of a light that falls off to half at 2 m; None = even light.
     """
 
     blocks: tuple[Block, ...]
@@ -98,6 +101,8 @@ class Room:
     textures: dict[int, F64] = field(repr=False)
     low: F64 = field(default_factory=lambda: np.array([-3.0, -1.5, -1.2]))
     high: F64 = field(default_factory=lambda: np.array([3.0, _FLOOR_M, 4.6]))
+    period_m: float = _PERIOD_M
+    lamp: F64 | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,8 +150,23 @@ def make_room(
     return RenderedRoom(root, room, rendered)
 
 
-def furnished(seed: int, *, plain: bool = False, outdoor: bool = False) -> Room:
-    """Return a room with three boxes at the back and a ball that floats before them."""
+def furnished(
+    seed: int,
+    *,
+    plain: bool = False,
+    outdoor: bool = False,
+    repeats: int = 1,
+    lamp: F64 | None = None,
+) -> Room:
+    """Return a room with three boxes at the back and a ball that floats before them.
+
+    Args:
+        seed: of textures and of where things stand.
+        plain: walls, floor and ceiling have hardly any texture.
+        outdoor: no walls.
+        repeats: textures repeat every so many times 1.6 m.
+        lamp: see Room.
+    """
     random = np.random.default_rng(seed)
     blocks = []
     for place in (-1.25, 0.1, 1.3):
@@ -156,11 +176,12 @@ def furnished(seed: int, *, plain: bool = False, outdoor: bool = False) -> Room:
         )
         blocks.append(Block(center, half, random.uniform(0, np.pi / 2)))
     wall_contrast = 3.0 if plain else 30.0
-    textures = {number: _texture(random, wall_contrast) for number in range(GROUND, 7)}
+    textures = {number: _texture(random, wall_contrast, repeats) for number in range(GROUND, 7)}
     for number in (BOX, BOX + 1, BOX + 2, BALL):
-        textures[number] = _texture(random, 30.0)
+        textures[number] = _texture(random, 30.0, repeats)
     ball = np.array([random.uniform(-0.2, 0.2), 0.45, random.uniform(1.7, 1.9)])
-    return Room(tuple(blocks), ball, 0.28, outdoor, textures)
+    period_m = repeats * _PERIOD_M
+    return Room(tuple(blocks), ball, 0.28, outdoor, textures, period_m=period_m, lamp=lamp)
 
 
 def cameras(count: int, size: tuple[int, int], *, span_m: float = 2.4) -> list[Frame]:
@@ -222,19 +243,27 @@ def write_views(root: Path, views: Sequence[View], edit: Edit | None = None) -> 
     writer.finish(info, [view.frame for view in views])
 
 
-def _texture(random: np.random.Generator, contrast: float) -> F64:
-    """Return smooth coloured noise that repeats at its borders."""
-    gray = np.zeros((_SIDE, _SIDE))
+def _texture(random: np.random.Generator, contrast: float, repeats: int = 1) -> F64:
+    """Return smooth coloured noise that repeats at its borders.
+
+    Args:
+        random: source of the noise.
+        contrast: its standard deviation, grey levels.
+        repeats: how many times as wide it is as one period of the plain room; nothing repeats in it.
+    """
+    side = repeats * _SIDE
+    gray = np.zeros((side, side))
     for octave, cells in enumerate((4, 8, 16, 32)):
-        gray += 0.8**octave * _upsampled(random.standard_normal((cells, cells)))
+        coarse = random.standard_normal((cells * repeats, cells * repeats))
+        gray += 0.8**octave * _upsampled(coarse, side)
     base = random.uniform(80, 180, 3)
     tint = random.uniform(0.7, 1.3, 3)
     return np.asarray(base + contrast * gray[..., None] / gray.std() * tint, np.float64)
 
 
-def _upsampled(coarse: F64) -> F64:
+def _upsampled(coarse: F64, side: int) -> F64:
     cells = len(coarse)
-    places = np.arange(_SIDE) * cells / _SIDE
+    places = np.arange(side) * cells / side
     near = places.astype(int)
     share = places - near
     share = share * share * (3 - 2 * share)
@@ -262,7 +291,12 @@ def _trace(room: Room, camera: Intrinsics, pose: F64, with_ball: bool) -> tuple[
         if number != SKY:
             here = hits.ids == number
             texture = room.textures[int(number)]
-            color[here] = _sampled(texture, hits.uv[here]) * hits.light[here, None]
+            light = hits.light[here]
+            if room.lamp is not None:
+                away = eye + hits.z[here, None] * rays[here] - room.lamp
+                light = light * _LAMP_GAIN / (1 + (away**2).sum(axis=1) / _LAMP_HALF_M**2)
+            uv = hits.uv[here] / room.period_m
+            color[here] = _sampled(texture, uv) * light[:, None]
     shape = (camera.height, camera.width)
     depth = np.where(hits.ids == SKY, 0, hits.z)
     return color.reshape(*shape, 3), depth.reshape(shape), hits.ids.reshape(shape)
@@ -337,11 +371,12 @@ def _hit_ball(room: Room, hits: _Hits, eye: F64, rays: F64) -> None:
 
 
 def _sampled(texture: F64, uv: F64) -> F64:
-    """Interpolate the texture; it repeats every 1.6 m."""
-    places = np.mod(uv / 1.6, 1.0) * _SIDE
-    near = np.floor(places).astype(int) % _SIDE
+    """Interpolate the texture; it repeats when a coordinate has grown by one."""
+    side = len(texture)
+    places = np.mod(uv, 1.0) * side
+    near = np.floor(places).astype(int) % side
     share = places - np.floor(places)
-    after = (near + 1) % _SIDE
+    after = (near + 1) % side
     u, v = share[:, :1], share[:, 1:]
     upper = texture[near[:, 1], near[:, 0]] * (1 - u) + texture[near[:, 1], after[:, 0]] * u
     lower = texture[after[:, 1], near[:, 0]] * (1 - u) + texture[after[:, 1], after[:, 0]] * u

@@ -10,6 +10,7 @@ from epipar_cli.connect import own_service, remote_client
 from epipar_cli.exit_codes import UsageError
 from epipar_cli.export import export_locally
 from epipar_cli.masks import scene_folder_of
+from epipar_cli.nerfiller import nerfiller_options_of
 from epipar_cli.output import Reporter
 from epipar_cli.regions import check_regions, mask_options_of, sent_masks, staged_masks
 from epipar_cli.remote import follow_job, report_scene, report_started, scene_name_of
@@ -26,7 +27,9 @@ async def run(arguments: Namespace, reporter: Reporter) -> None:
         EpiparError: it failed.
     """
     check_regions(arguments)
-    options = CompleteOptions(seed=arguments.seed, painter=arguments.painter)
+    options = CompleteOptions(
+        seed=arguments.seed, painter=arguments.painter, nerfiller=nerfiller_options_of(arguments)
+    )
     if arguments.address:
         await _complete_remotely(arguments, options, reporter)
         return

@@ -122,6 +122,7 @@ def complete_options_from(options: CompleteOptions) -> inpaint_pb2.CompleteOptio
             dataset_update=nerfiller.dataset_update,
             views_per_update=nerfiller.views_per_update,
             model_id=nerfiller.model_id,
+            depth_prior=nerfiller.depth_prior,
         )
     return message
 

@@ -97,13 +97,23 @@ class MaskOptions:
 
 @dataclass(frozen=True, slots=True)
 class NerfillerOptions:
-    """Settings of the engine "nerfiller": see NerfillerOptions in inpaint_service.proto."""
+    """Settings of the engine "nerfiller"; None means the service's default.
+
+    Attributes:
+        nerfiller_iterations: iterations of dataset update after the first fit, 100 to 100000.
+        inpaint_method: "joint-multiview" or "individual".
+        dataset_update: iterations between two dataset updates, 10 to 100000.
+        views_per_update: views that are inpainted in one update, 1 to 1000.
+        model_id: name, or folder on the service's machine, of a diffusers inpainting model.
+        depth_prior: whose order of depths counts inside holes: "fusion", "smooth" or "off".
+    """
 
     nerfiller_iterations: int | None = None
     inpaint_method: str | None = None
     dataset_update: int | None = None
     views_per_update: int | None = None
     model_id: str | None = None
+    depth_prior: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

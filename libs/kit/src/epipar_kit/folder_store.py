@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -38,8 +38,8 @@ class FolderStore:
         root.mkdir(parents=True, exist_ok=True)
         self.root = root.resolve(strict=True)
 
-    def local_path(self, uri: str, *, field: str = "uri") -> Path:
-        """Return the path of an existing file or folder.
+    def local_path(self, uri: str, *, field: str = "uri", without: Sequence[str] = ()) -> Path:
+        """Return the path of an existing file or folder; nothing of it is left out.
 
         Raises:
             InvalidInputError: BAD_URI, with ``field``.
@@ -136,6 +136,24 @@ class FolderStore:
         folder = self._inside(prefix, field="prefix") if prefix else self.root
         yield from self._list(folder, f"{prefix}/" if prefix else "")
 
+    def folders(self, uri: str) -> Sequence[str]:
+        """Return the names of the folders right below a folder, sorted; the store's own left out."""
+        try:
+            entries = list(os.scandir(self._inside(uri)))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return sorted(
+            entry.name for entry in entries if entry.is_dir() and not is_hidden_part(entry.name)
+        )
+
+    def modified_us(self, uri: str) -> int:
+        """Return when a file was written, microseconds since 1970.
+
+        Raises:
+            NotFoundError: NOT_FOUND.
+        """
+        return self.local_path(uri).stat().st_mtime_ns // 1000
+
     def delete(self, uri: str) -> None:
         """Delete a file or a folder with all that is in it; of a link only the link.
 
@@ -189,8 +207,8 @@ class FolderStore:
             raise output_exists(output_uri)
         return manifest
 
-    def stage(self, output_uri: str, content_hash: str) -> Stage:
-        """Lock an output and return the folder to make it in.
+    def stage(self, output_uri: str, content_hash: str, manifest_name: str = "") -> Stage:
+        """Lock an output and return the folder to make it in; it gets its name as a whole.
 
         Raises:
             AlreadyExistsError: OUTPUT_EXISTS, the output is there and is no empty folder.

@@ -1,6 +1,7 @@
 """What stands around every call, from the outside in.
 
-RequestIdInterceptor → ObserveInterceptor → ErrorInterceptor → DrainInterceptor → LimitInterceptor
+RequestIdInterceptor → ObserveInterceptor → ErrorInterceptor → DrainInterceptor → LimitInterceptor →
+InputsInterceptor
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import structlog
 from epipar_kit.calls import Call, GuardInterceptor
 from epipar_kit.errors import EngineUnavailableError, LimitExceededError, typed_error
 from epipar_kit.metrics import ServerMetrics
+from epipar_kit.scratch import holding_inputs
 from epipar_kit.wire import status_from_error
 
 log = structlog.get_logger(__name__)
@@ -177,6 +179,16 @@ class LimitInterceptor(GuardInterceptor):
             yield
         finally:
             self._running[call.service] -= 1
+
+
+class InputsInterceptor(GuardInterceptor):
+    """Keep what a call stages to local scratch until the call ends."""
+
+    @asynccontextmanager
+    async def around(self, call: Call) -> AsyncIterator[None]:
+        """Hold its inputs."""
+        with holding_inputs():
+            yield
 
 
 def _code_name(call: Call) -> str:

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from epipar_kit.errors import AlreadyExistsError, InternalError, InvalidInputError
-from epipar_kit.events import Event, ProgressEvent, ResultEvent
-from epipar_kit.staging import Stage
-from epipar_kit.store import ArtifactStore
+from epipar_kit.events import Event, ProgressEvent, Report, ResultEvent
+from epipar_kit.store import ArtifactStore, OutputStage
+from epipar_kit.thread_work import run_in_thread
+from epipar_kit.tidy import to_the_end
 from epipar_kit.work import run_work
 
 
@@ -32,6 +33,8 @@ class OutputPlan:
             and may lay small inputs down there.
         env: variables for the job.
         cancel_grace_s: how long a cancelled job may take to keep what it has, before it is killed.
+        in_process: does the job's work in a thread of this process instead, see
+            thread_work.run_in_thread; only for work that is small and bounded.
     """
 
     output_uri: str
@@ -41,6 +44,7 @@ class OutputPlan:
     request: Callable[[Path], Mapping[str, Any]]
     env: Mapping[str, str] = field(default_factory=dict)
     cancel_grace_s: float = 1.0
+    in_process: Callable[[Mapping[str, Any], Report], dict[str, Any]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,9 @@ async def make_output(
         yield FinishedEvent({}, manifest, cached=True)
         return
     try:
-        stage = await asyncio.to_thread(store.stage, plan.output_uri, plan.content_hash)
+        stage = await asyncio.to_thread(
+            store.stage, plan.output_uri, plan.content_hash, plan.manifest_name
+        )
     except AlreadyExistsError:
         # Another call may have finished the same output since we looked.
         manifest = await asyncio.to_thread(_finished, store, plan)
@@ -87,19 +93,22 @@ async def make_output(
         yield FinishedEvent({}, manifest, cached=True)
         return
     result: dict[str, Any] = {}
-    with stage:
+    try:
         try:
             request = await asyncio.to_thread(plan.request, stage.path)
             async with aclosing(_work(stage, plan, request)) as events:
                 async for event in events:
+                    stage.check()
                     if isinstance(event, ResultEvent):
                         result = event.result
                     else:
                         yield event
         except InvalidInputError:
-            stage.discard()
+            await asyncio.to_thread(stage.discard)
             raise
-        await asyncio.to_thread(stage.publish)
+        await to_the_end(asyncio.to_thread(stage.publish))
+    finally:
+        await to_the_end(asyncio.to_thread(stage.close))
     manifest = await asyncio.to_thread(_finished, store, plan)
     if manifest is None:
         raise InternalError
@@ -111,8 +120,10 @@ def _finished(store: ArtifactStore, plan: OutputPlan) -> dict[str, Any] | None:
 
 
 def _work(
-    stage: Stage, plan: OutputPlan, request: Mapping[str, Any]
+    stage: OutputStage, plan: OutputPlan, request: Mapping[str, Any]
 ) -> AsyncGenerator[Event, None]:
+    if (work := plan.in_process) is not None:
+        return run_in_thread(lambda report: work(request, report))
     # The child inherits the lock: should this process be killed, nobody else can write the output
     # before the child is gone too.
     return run_work(

@@ -17,11 +17,13 @@ import os
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-SHARED_PREFIX = "EPIPAR_STORE_"
+from epipar_kit.s3_options import S3Options, default_scratch
+
+SHARED_PREFIXES = ("EPIPAR_STORE_", "EPIPAR_SCRATCH_")
 """Variables that all services of a suite read alike."""
 
 
@@ -36,7 +38,59 @@ class ServerSettings(BaseSettings):
 
     store_url: str = Field(
         validation_alias="EPIPAR_STORE_URL",
-        description="Artifact store that all services share: file:///folder, or a folder's path.",
+        description="Artifact store that all services share: file:///folder, or a folder's path, "
+        "or s3://bucket/prefix.",
+    )
+    s3_endpoint: str = Field(
+        default="",
+        validation_alias="EPIPAR_STORE_S3_ENDPOINT",
+        description="URL of the S3 service; else AWS_ENDPOINT_URL, else AWS by its region.",
+    )
+    s3_public_endpoint: str = Field(
+        default="",
+        validation_alias="EPIPAR_STORE_S3_PUBLIC_ENDPOINT",
+        description="URL of the S3 service as browsers reach it, for signed URLs.",
+    )
+    s3_region: str = Field(
+        default="",
+        validation_alias="EPIPAR_STORE_S3_REGION",
+        description="Region of the bucket; else AWS_REGION.",
+    )
+    s3_access_key_id: str = Field(
+        default="",
+        validation_alias="EPIPAR_STORE_S3_ACCESS_KEY_ID",
+        description="Key of the S3 service; else what AWS_* say, a role included.",
+    )
+    s3_secret_access_key: SecretStr = Field(
+        default=SecretStr(""),
+        validation_alias="EPIPAR_STORE_S3_SECRET_ACCESS_KEY",
+        description="Secret of that key.",
+    )
+    s3_patience_s: float = Field(
+        default=60.0,
+        gt=0,
+        le=3600,
+        validation_alias="EPIPAR_STORE_S3_PATIENCE_S",
+        description="How long a request is repeated while the S3 service does not answer.",
+    )
+    s3_lease_s: float = Field(
+        default=60.0,
+        ge=3,
+        le=3600,
+        validation_alias="EPIPAR_STORE_S3_LEASE_S",
+        description="After so long without a sign of life another replica takes an output over.",
+    )
+    scratch_dir: Path | None = Field(
+        default=None,
+        validation_alias="EPIPAR_SCRATCH_DIR",
+        description="Local folder for work on an S3 store; by default one in the system's own.",
+    )
+    scratch_max_bytes: int = Field(
+        default=50 * 1024**3,
+        ge=1024**2,
+        le=100 * 1024**4,
+        validation_alias="EPIPAR_SCRATCH_MAX_BYTES",
+        description="The most that lies there; what nobody uses is dropped, the oldest first.",
     )
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=50051, ge=0, le=65535, description="Port; 0 takes a free one.")
@@ -74,6 +128,13 @@ class ServerSettings(BaseSettings):
     keepalive_timeout_s: float = Field(
         default=10.0, ge=1, le=600, description="Seconds a probed connection has to answer."
     )
+    connection_age_s: float = Field(
+        default=0.0,
+        ge=0,
+        le=86_400,
+        description="Callers are asked to connect anew after so long, and so find new replicas; "
+        "running calls go on. 0: never.",
+    )
     tls_cert: Path | None = Field(default=None, description="PEM certificate chain; turns TLS on.")
     tls_key: Path | None = Field(default=None, description="PEM private key of the certificate.")
     tls_client_ca: Path | None = Field(
@@ -92,7 +153,7 @@ class ServerSettings(BaseSettings):
             f"{name} is no setting; {_nearest(name, known)}"
             for name in sorted(map(str.upper, os.environ))
             if name not in known
-            and ((prefix and name.startswith(prefix)) or name.startswith(SHARED_PREFIX))
+            and ((prefix and name.startswith(prefix)) or name.startswith(SHARED_PREFIXES))
         ]
         if faults:
             raise ValueError("\n".join(faults))
@@ -116,6 +177,30 @@ class ServerSettings(BaseSettings):
                 f"{self.variable('allow_insecure_bind')}=true if that is meant"
             )
         return self
+
+    @model_validator(mode="after")
+    def _check_s3(self) -> Self:
+        self._s3_options()  # it says what does not go together
+        return self
+
+    @property
+    def s3(self) -> S3Options:
+        """How an S3 store is reached."""
+        return self._s3_options()
+
+    def _s3_options(self) -> S3Options:
+        return S3Options(
+            endpoint=self.s3_endpoint or _aws_endpoint(),
+            public_endpoint=self.s3_public_endpoint,
+            region=self.s3_region,
+            access_key_id=self.s3_access_key_id,
+            secret_access_key=self.s3_secret_access_key.get_secret_value(),
+            scratch_dir=self.scratch_dir if self.scratch_dir is not None else default_scratch(),
+            scratch_max_bytes=self.scratch_max_bytes,
+            patience_s=self.s3_patience_s,
+            lease_s=self.s3_lease_s,
+            sync_s=min(5.0, self.s3_lease_s / 4),
+        )
 
     @classmethod
     def variable(cls, name: str) -> str:
@@ -152,6 +237,12 @@ def describe(cls: type[ServerSettings]) -> str:
         "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]])
         for row in rows
     )
+
+
+def _aws_endpoint() -> str:
+    """Return the endpoint that obstore would take from AWS_*: whether it is http:// must be known."""
+    names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+    return next((os.environ[name] for name in names if os.environ.get(name)), "")
 
 
 def is_loopback(host: str) -> bool:

@@ -74,6 +74,9 @@ class Stage:
             raise ValueError(f"the stage of {self.output_uri!r} is closed")
         return self._lock_fd
 
+    def check(self) -> None:
+        """Nothing goes on beside the work that could go wrong."""
+
     def publish(self) -> None:
         """Write everything through to the disk and rename the folder to its final name.
 

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 
 from epipar.depth.v1 import depth_service_pb2_grpc as pb_grpc
+from epipar_depth.da3.companion import model_hosts
+from epipar_depth.da3.hosts import HostPool
 from epipar_depth.service import NAME, DepthService
 from epipar_depth.settings import DepthSettings
 from epipar_kit.program import service_main
-from epipar_kit.server import Service
+from epipar_kit.server import Program, Service
 from epipar_kit.store import open_store
 
 
-def build(settings: DepthSettings) -> Sequence[Service]:
+def build(settings: DepthSettings) -> Program:
     """Make the service of these settings."""
-    servicer = DepthService(open_store(settings.store_url), settings.processes)
-    return [
-        Service(NAME, lambda server: pb_grpc.add_DepthServiceServicer_to_server(servicer, server))
-    ]
+    hosts = HostPool(settings.da3(), own_session=True)
+    store = open_store(settings.store_url, settings.s3)
+    servicer = DepthService(store, settings.processes, hosts)
+    service = Service(
+        NAME, lambda server: pb_grpc.add_DepthServiceServicer_to_server(servicer, server)
+    )
+    return Program([service], [model_hosts(hosts, settings.da3_warm)])
 
 
 def main() -> int:

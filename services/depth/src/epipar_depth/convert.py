@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from epipar.depth.v1 import depth_service_pb2 as pb
-from epipar_depth.engine import DEFAULT_ENGINE, Capabilities, DepthOptions, MvsOptions
+from epipar_depth.engine import (
+    DEFAULT_ENGINE,
+    Capabilities,
+    Da3Options,
+    DepthOptions,
+    EngineModel,
+    KnownCamera,
+    MvsOptions,
+    camera_from_json,
+)
 from epipar_depth.installed import InstalledEngine
 from epipar_depth.job import result_from_json
 from epipar_depth.plan import DepthCall, InlineImage
@@ -18,7 +27,6 @@ _CONFIDENCE_KINDS = {
     "SCORE": pb.CONFIDENCE_KIND_SCORE,
 }
 _SCALES = {"metric": pb.SCALE_METRIC, "arbitrary": pb.SCALE_ARBITRARY}
-_MIN_FRAMES = 3
 
 
 def call_from_request(request: pb.PredictRequest) -> DepthCall:
@@ -31,12 +39,6 @@ def call_from_request(request: pb.PredictRequest) -> DepthCall:
         raise InvalidInputError(
             "BAD_REQUEST", "input_uri", "the request has no source; set input_uri or inline_images"
         )
-    if request.cameras:
-        raise InvalidInputError(
-            "BAD_OPTION",
-            "cameras",
-            "cameras are given, but no engine installed here takes them; leave them out",
-        )
     images = tuple(InlineImage(image.name, image.data) for image in request.inline_images.images)
     return DepthCall(
         input_uri=request.input_uri,
@@ -44,7 +46,19 @@ def call_from_request(request: pb.PredictRequest) -> DepthCall:
         output_uri=request.output_uri,
         engine=request.engine or DEFAULT_ENGINE,
         options=options_from_message(request.options),
+        cameras=tuple(map(camera_from_message, request.cameras)),
     )
+
+
+def camera_from_message(message: pb.Camera) -> KnownCamera:
+    """Read a known camera.
+
+    Raises:
+        InvalidInputError: BAD_OPTION, it is no pinhole camera in a rigid place.
+    """
+    names = ("width", "height", "fx", "fy", "cx", "cy")
+    values = {name: getattr(message, name) for name in names}
+    return camera_from_json({**values, "camera_to_world": list(message.camera_to_world)})
 
 
 def options_from_message(message: pb.DepthOptions) -> DepthOptions:
@@ -60,12 +74,24 @@ def options_from_message(message: pb.DepthOptions) -> DepthOptions:
             if message.mvs.HasField(name)
         }
     )
+    da3 = Da3Options(
+        **{
+            name: getattr(message.da3, name)
+            for name in ("chunk_frames", "process_side_px")
+            if message.da3.HasField(name)
+        },
+        **{
+            name: getattr(message.da3, name)
+            for name in ("model", "dtype", "accept_licence")
+            if getattr(message.da3, name)
+        },
+    )
     given = {
         name: getattr(message, name)
         for name in ("max_frames", "max_side_px", "seed")
         if message.HasField(name)
     }
-    return DepthOptions(**given, mvs=mvs)
+    return DepthOptions(**given, mvs=mvs, da3=da3)
 
 
 def result_to_message(
@@ -108,7 +134,19 @@ def engine_to_message(engine: InstalledEngine) -> pb.Engine:
         message.description = engine.capabilities.description
         message.licence = engine.capabilities.licence
         message.capabilities.CopyFrom(_capabilities(engine.capabilities))
+    message.models.extend(map(_model, engine.models))
     return message
+
+
+def _model(model: EngineModel) -> pb.Model:
+    return pb.Model(
+        name=model.name,
+        revision=model.revision,
+        sha256=model.sha256,
+        licence=model.licence,
+        present=model.present,
+        capabilities=_capabilities(model.capabilities),
+    )
 
 
 def _capabilities(capabilities: Capabilities) -> pb.Capabilities:
@@ -117,10 +155,11 @@ def _capabilities(capabilities: Capabilities) -> pb.Capabilities:
     return pb.Capabilities(
         needs_gpu=capabilities.needs_gpu,
         confidence_kind=_CONFIDENCE_KINDS[capabilities.confidence_kind],
-        scale=pb.SCALE_ARBITRARY,
+        scale=_SCALES[capabilities.scale],
         poses_in=capabilities.poses_in,
         poses_out=capabilities.poses_out,
-        min_frames=_MIN_FRAMES,
+        sky=capabilities.sky,
+        min_frames=capabilities.min_frames,
         default_max_side_px=side,
         memory_base_mib=capabilities.base_mib,
         memory_per_image_mib=round(capabilities.mib_per_megapixel * megapixels),

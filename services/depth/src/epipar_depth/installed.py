@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from epipar_depth.engine import DEFAULT_ENGINE, Capabilities, Engine
+from epipar_depth.engine import DEFAULT_ENGINE, Capabilities, Engine, EngineModel
 from epipar_kit.engines import DEPTH_ENGINES, engine_names, load_engine
 from epipar_kit.errors import EngineUnavailableError
 
@@ -17,11 +18,13 @@ class InstalledEngine:
         name: as requests call it.
         capabilities: None where it cannot run.
         unavailable_reason: why not, and the way out; "" where it can.
+        models: weights that it can use.
     """
 
     name: str
     capabilities: Capabilities | None
     unavailable_reason: str = ""
+    models: Sequence[EngineModel] = ()
 
 
 def make_engine(name: str) -> Engine:
@@ -43,6 +46,7 @@ def installed_engines() -> list[InstalledEngine]:
 
 def _described(name: str) -> InstalledEngine:
     try:
-        return InstalledEngine(name, make_engine(name).capabilities)
+        engine = make_engine(name)
+        return InstalledEngine(name, engine.capabilities, models=tuple(engine.models))
     except EngineUnavailableError as error:
         return InstalledEngine(name, None, error.message)

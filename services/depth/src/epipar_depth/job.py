@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from epipar_depth.engine import DEFAULT_ENGINE, DepthRequest, DepthResult, Engine, options_from_json
+from epipar_depth.engine import (
+    DEFAULT_ENGINE,
+    DepthRequest,
+    DepthResult,
+    Engine,
+    KnownCamera,
+    camera_from_json,
+    options_from_json,
+)
 from epipar_depth.keep_source import keep_source
 from epipar_kit.engines import DEPTH_ENGINES, load_engine
 from epipar_kit.work import Report, work_main
@@ -21,6 +30,8 @@ def job_request(
     *,
     engine: str = DEFAULT_ENGINE,
     workers: int = 0,
+    cameras: Sequence[KnownCamera] = (),
+    model_host: Path | None = None,
 ) -> dict[str, Any]:
     """Return the JSON request that handle understands; options as dataclasses.asdict gives them."""
     return {
@@ -30,6 +41,8 @@ def job_request(
         "options": options,
         "engine": engine,
         "workers": workers,
+        "cameras": [camera.to_json() for camera in cameras],
+        "model_host": str(model_host) if model_host else None,
     }
 
 
@@ -50,6 +63,8 @@ def handle(request: dict[str, Any], report: Report) -> dict[str, Any]:
             source_sha256=str(request["source_sha256"]),
             options=options_from_json(request.get("options", {})),
             workers=int(request.get("workers", 0)),
+            cameras=tuple(map(camera_from_json, request.get("cameras", []))),
+            model_host=Path(host) if (host := request.get("model_host")) else None,
         ),
         report,
     )

@@ -7,10 +7,11 @@ result in the work folder, so a run that was killed goes on where it stood.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,8 +19,11 @@ import numpy as np
 from epipar_depth.dense import DenseSettings, fuse_frame, match_frame
 from epipar_depth.engine import (
     Capabilities,
+    DepthOptions,
     DepthRequest,
     DepthResult,
+    EngineModel,
+    KnownCamera,
     options_json,
     request_hash,
 )
@@ -29,7 +33,7 @@ from epipar_depth.selection import choose_frames, refuse_still, survey
 from epipar_depth.sfm import SfmOutcome
 from epipar_depth.sources import Source, SourceLimits, open_source
 from epipar_depth.workfolder import Selection, WorkFolder
-from epipar_kit.errors import typed_storage_errors
+from epipar_kit.errors import InvalidInputError, typed_storage_errors
 from epipar_kit.events import Report
 from epipar_scene.arrays import F32, U8
 from epipar_scene.clouds import PointCloud
@@ -65,6 +69,22 @@ class MvsEngine:
     def capabilities(self) -> Capabilities:
         """What the engine is, can do and needs."""
         return CAPABILITIES
+
+    @property
+    def models(self) -> Sequence[EngineModel]:
+        """It has no weights."""
+        return ()
+
+    def check(self, options: DepthOptions, cameras: Sequence[KnownCamera]) -> Mapping[str, Any]:
+        """Refuse known cameras; see engine.Engine."""
+        if cameras:
+            raise InvalidInputError(
+                "BAD_OPTION",
+                "cameras",
+                "cameras are given, but the engine 'mvs' does not take them; leave them out, or "
+                "use the engine 'da3'",
+            )
+        return {}
 
     def run(self, request: DepthRequest, report: Report) -> DepthResult:
         """Make the scene; see engine.Engine."""

@@ -6,11 +6,11 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from epipar_depth.engine import DepthOptions, request_hash
+from epipar_depth.engine import DepthOptions, KnownCamera, request_hash
 from epipar_depth.installed import make_engine
-from epipar_depth.job import job_request
+from epipar_depth.job import handle, job_request
 from epipar_kit.errors import InvalidInputError, NotReadyError
 from epipar_kit.keys import checked_key
 from epipar_kit.output import OutputPlan
@@ -58,6 +58,7 @@ class DepthCall:
         output_uri: store key of the scene to make.
         engine: name of the engine.
         options: how to work.
+        cameras: known ones, in the order of the images' names.
 
     Raises:
         InvalidInputError: BAD_REQUEST, BAD_URI or INPUT_TOO_LARGE with the field.
@@ -68,6 +69,7 @@ class DepthCall:
     output_uri: str
     engine: str
     options: DepthOptions
+    cameras: tuple[KnownCamera, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.output_uri:
@@ -108,17 +110,38 @@ class DepthCall:
             )
 
 
-def plan_depth(store: ArtifactStore, call: DepthCall, processes: int) -> OutputPlan:
+class ModelHosts(Protocol):
+    """Where the model hosts of this service listen; see da3.hosts.HostPool."""
+
+    def address(self, model: str = "") -> Path:
+        """Return the socket of a host, starting it if that is to do."""
+        ...
+
+    def warm_address(self, model: str) -> Path | None:
+        """Return the socket of an idle host that has the model loaded; None where none has."""
+        ...
+
+
+def plan_depth(
+    store: ArtifactStore, call: DepthCall, processes: int, hosts: ModelHosts | None = None
+) -> OutputPlan:
     """Plan one prediction; reads the whole input once to hash it.
 
+    A few inline images whose model is warm need no process of their own: a thread asks the model
+    host for them.
+
     Raises:
-        InvalidInputError: ENGINE_UNKNOWN, BAD_URI.
+        InvalidInputError: ENGINE_UNKNOWN, BAD_URI, BAD_OPTION.
         NotFoundError: NOT_FOUND, the input does not exist.
-        NotReadyError: OUTPUT_BUSY, the input is a scene's own folder that is being made.
+        NotReadyError: OUTPUT_BUSY, the input is a scene's own folder that is being made;
+            WEIGHTS_MISSING, LICENCE_NOT_ACCEPTED.
         EngineUnavailableError: ENGINE_UNAVAILABLE.
     """
-    capabilities = make_engine(call.engine).capabilities
+    engine = make_engine(call.engine)
+    beside = engine.check(call.options, call.cameras)
     source_sha256, place = _inline(call) if not call.input_uri else _stored(store, call.input_uri)
+    model = call.options.da3.model if engine.models else ""
+    warm = hosts.warm_address(model) if hosts and model and not call.input_uri else None
 
     def request(folder: Path) -> dict[str, Any]:
         return job_request(
@@ -128,14 +151,17 @@ def plan_depth(store: ArtifactStore, call: DepthCall, processes: int) -> OutputP
             asdict(call.options),
             engine=call.engine,
             workers=processes,
+            cameras=call.cameras,
+            model_host=warm or (hosts.address(model) if hosts and model else None),
         )
 
     return OutputPlan(
         call.output_uri,
         MANIFEST,
-        request_hash(source_sha256, call.options, capabilities),
+        request_hash(source_sha256, call.options, engine.capabilities, beside),
         "epipar_depth.job",
         request,
+        in_process=(lambda given, report: handle(dict(given), report)) if warm else None,
     )
 
 

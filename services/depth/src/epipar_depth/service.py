@@ -12,7 +12,7 @@ from epipar.depth.v1 import depth_service_pb2 as pb
 from epipar.depth.v1 import depth_service_pb2_grpc as pb_grpc
 from epipar_depth.convert import call_from_request, engine_to_message, result_to_message
 from epipar_depth.installed import installed_engines
-from epipar_depth.plan import plan_depth
+from epipar_depth.plan import ModelHosts, plan_depth
 from epipar_kit.events import ProgressEvent
 from epipar_kit.messages import progress_to_message
 from epipar_kit.output import FinishedEvent, make_output
@@ -25,9 +25,12 @@ NAME = pb.DESCRIPTOR.services_by_name["DepthService"].full_name
 class DepthService(pb_grpc.DepthServiceServicer):
     """Serves the depth engines installed here over one store."""
 
-    def __init__(self, store: ArtifactStore, processes: int) -> None:
+    def __init__(
+        self, store: ArtifactStore, processes: int, hosts: ModelHosts | None = None
+    ) -> None:
         self._store = store
         self._processes = processes
+        self._hosts = hosts
 
     async def Predict(  # noqa: N802 (gRPC name)
         self,
@@ -36,7 +39,7 @@ class DepthService(pb_grpc.DepthServiceServicer):
     ) -> AsyncIterator[pb.PredictResponse]:
         """Make one scene and stream the progress."""
         call = call_from_request(request)
-        plan = await asyncio.to_thread(plan_depth, self._store, call, self._processes)
+        plan = await asyncio.to_thread(plan_depth, self._store, call, self._processes, self._hosts)
         async with aclosing(throttle(make_output(self._store, plan))) as events:
             async for event in events:
                 if isinstance(event, FinishedEvent):

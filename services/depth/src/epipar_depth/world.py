@@ -23,7 +23,7 @@ _LEAST_SPAN = 0.02
 def normalise(model: Reconstruction) -> Reconstruction:
     """Return the same reconstruction in the world frame described above."""
     poses = model.cam_to_world
-    rotation = _world_axes(poses)
+    rotation = world_axes(poses)
     origin = poses[:, :3, 3].mean(0)
     distances = np.concatenate(
         [
@@ -39,7 +39,7 @@ def normalise(model: Reconstruction) -> Reconstruction:
     return replace(model, cam_to_world=moved, points=points)
 
 
-def _world_axes(poses: F64) -> F64:
+def world_axes(poses: F64) -> F64:
     """Return the (3, 3) rotation whose rows are the new axes in the old frame."""
     mean_down = poses[:, :3, 1].mean(0)
     across = poses[:, :3, 0]

@@ -15,7 +15,7 @@ from epipar_kit.store import open_store
 
 def build(settings: ExportSettings) -> Sequence[Service]:
     """Make the service of these settings."""
-    servicer = ExportService(open_store(settings.store_url), settings.threads)
+    servicer = ExportService(open_store(settings.store_url, settings.s3), settings.threads)
     return [
         Service(NAME, lambda server: pb_grpc.add_ExportServiceServicer_to_server(servicer, server))
     ]

@@ -15,6 +15,9 @@ from epipar_kit.store import ArtifactStore
 from epipar_scene.errors import SceneFormatError
 from epipar_scene.folder import SceneFolder
 
+BESIDE = ("completions", "exports", "source")
+"""Folders of a scene that an export does not read."""
+
 
 def plan_export(
     store: ArtifactStore, scene_uri: str, output_uri: str, options: ExportOptions, threads: int = 0
@@ -27,7 +30,7 @@ def plan_export(
         NotReadyError: SCENE_INCOMPLETE, the folder has no scene.json.
         CorruptArtifactError: CORRUPT_ARTIFACT, its scene.json or transforms.json cannot be read.
     """
-    scene_dir = store.local_path(scene_uri, field="scene_uri")
+    scene_dir = store.local_path(scene_uri, field="scene_uri", without=BESIDE)
     if f"{scene_uri}/".startswith(f"{output_uri}/"):
         raise InvalidInputError(
             "BAD_URI", "output_uri", f"output_uri {output_uri!r} holds the scene; choose another"

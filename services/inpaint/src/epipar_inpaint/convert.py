@@ -18,6 +18,7 @@ from epipar_inpaint.installed import InstalledEngine
 from epipar_inpaint.masks.mask_set import MANIFEST
 from epipar_inpaint.masks.options import MaskOptions
 from epipar_inpaint.masks.regions import Box, Region, Sphere
+from epipar_inpaint.nerfiller.prior import DEPTH_PRIORS
 from epipar_inpaint.plan import CompletionCall, MaskCall
 from epipar_kit.errors import InvalidInputError
 from epipar_kit.messages import artifact_to_message, stored_artifact_to_message
@@ -32,11 +33,14 @@ _PROVENANCE = {
     "painted": pb.PROVENANCE_PAINTED,
     "diffusion": pb.PROVENANCE_DIFFUSION,
 }
-_INPAINT_METHODS = ("joint-multiview", "individual")
 _NERFILLER_BOUNDS = {
     "nerfiller_iterations": (100, 100_000),
     "dataset_update": (10, 100_000),
     "views_per_update": (1, 1000),
+}
+_NERFILLER_CHOICES = {
+    "inpaint_method": ("joint-multiview", "individual"),
+    "depth_prior": DEPTH_PRIORS,
 }
 
 
@@ -136,13 +140,13 @@ def _nerfiller(message: pb.NerfillerOptions) -> dict[str, Any]:
                 f"options.nerfiller.{name}",
                 f"{name} is {extra[name]}; it must be {low} to {high}",
             )
-    method = extra.get("inpaint_method", _INPAINT_METHODS[0])
-    if method not in _INPAINT_METHODS:
-        raise InvalidInputError(
-            "BAD_OPTION",
-            "options.nerfiller.inpaint_method",
-            f"inpaint_method is {method[:80]!r}; known: {', '.join(_INPAINT_METHODS)}",
-        )
+    for name, choices in _NERFILLER_CHOICES.items():
+        if name in extra and extra[name] not in choices:
+            raise InvalidInputError(
+                "BAD_OPTION",
+                f"options.nerfiller.{name}",
+                f"{name} is {extra[name][:80]!r}; known: {', '.join(choices)}",
+            )
     return extra
 
 

@@ -33,6 +33,9 @@ from epipar_kit.store import ArtifactStore
 from epipar_scene.content_hash import sha256_of_input
 from epipar_scene.folder import SceneFolder
 
+BESIDE = ("completions", "exports", "source")
+"""Folders of a scene that neither masks nor a completion are made from."""
+
 _FRESH_NAME_DIGITS = 16
 
 
@@ -108,7 +111,7 @@ def plan_masks(
     """
     if mask_set:
         checked_name(mask_set)
-    scene = open_scene(store.local_path(scene_uri, field="scene_uri"), scene_uri)
+    scene = open_scene(store.local_path(scene_uri, field="scene_uri", without=BESIDE), scene_uri)
     painted = _user_masks(store, call.user_masks_uri, scene)
     digest = masks_hash(
         scene.info.content_hash, call.options, None if painted is None else painted.sha256
@@ -155,7 +158,8 @@ def plan_completion(
             f"painter is {call.options.painter[:80]!r}; engine {call.engine!r} has "
             f"{', '.join(engine.painters)}",
         )
-    scene = open_scene(store.local_path(call.scene_uri, field="scene_uri"), call.scene_uri)
+    scene_dir = store.local_path(call.scene_uri, field="scene_uri", without=BESIDE)
+    scene = open_scene(scene_dir, call.scene_uri)
     fresh: OutputPlan | None = None
     if isinstance(call.masks, MaskCall):
         fresh = plan_masks(store, call.scene_uri, "", call.masks, threads)

@@ -34,7 +34,8 @@ def worker(tmp_path, monkeypatch):
     python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{FAKE}" "$@"\n')
     python.chmod(0o755)
     monkeypatch.setenv(environment.PYTHON, str(python))
-    monkeypatch.setenv(environment.SETTINGS, '{"model_id": "owner/name", "prompt": "finish"}')
+    settings = {"model_id": "owner/name", "prompt": "finish", "depth_prior": "smooth"}
+    monkeypatch.setenv(environment.SETTINGS, json.dumps(settings))
     return python
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from epipar_inpaint.engine import CompletionOptions, CompletionRequest, CompletionResult
 from epipar_inpaint.masks.mask_set import MaskSet
@@ -62,36 +64,105 @@ def complete(request: CompletionRequest) -> tuple[CompletionResult, list[Any]]:
     return result, seen
 
 
+def calls_of(request: CompletionRequest) -> list[list[str]]:
+    """Return the command lines so far, in order."""
+    lines = (request.output / ".nerfiller-upstream" / "calls.txt").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def broken(request: CompletionRequest, method: str) -> Path:
+    """Have a method fail; what it left is then still there to be looked at."""
+    work = request.output / ".nerfiller-upstream"
+    work.mkdir(exist_ok=True)
+    mark = work / f"break-{method}"
+    mark.touch()
+    return mark
+
+
 def test_its_two_methods_run_one_after_the_other_with_their_true_names(programs, request_of):
     request = request_of(nerfiller_iterations=500, dataset_update=100, views_per_update=8)
-    calls = request.output / ".nerfiller-upstream" / "calls.txt"
-    (calls.parent).mkdir()
-    (calls.parent / "break-grid-prior-du").touch()
+    work = request.output / ".nerfiller-upstream"
+    mark = broken(request, "grid-prior-du")
     with pytest.raises(WorkerDiedError, match="ns-train grid-prior-du ended with exit code 3"):
         complete(request)
-    first, second = calls.read_text().splitlines()
-    assert first.startswith("nerfacto-nerfiller --data")
-    assert first.endswith("nerfstudio-data --eval-mode all")
-    assert second.startswith("grid-prior-du --data")
-    assert "--load-dir" in second
-    assert "nerfacto-nerfiller/first_fit/nerfstudio_models" in second
-    assert "--max-num-iterations 500" in second
-    assert "--pipeline.edit-rate 100" in second
-    assert "--pipeline.edit-num 8" in second
-    (calls.parent / "break-grid-prior-du").unlink()
+
+    def wanted(method: str, stage: str, iterations: int, more: list[str]) -> list[str]:
+        return [
+            *("ns-train", method, "--data", f"{work}/data", "--output-dir", f"{work}/runs"),
+            *("--experiment-name", "scene", "--timestamp", stage, "--vis", "tensorboard"),
+            *("--max-num-iterations", str(iterations), "--machine.seed", "3"),
+            *("--pipeline.model.camera-optimizer.mode", "off", *more),
+            *("nerfstudio-data", "--eval-mode", "all", "--depth-unit-scale-factor", "1.0"),
+        ]
+
+    update = [
+        # The first stage's own checkpoints; the iterations come on top of its 30,000,
+        *("--load-dir", f"{work}/runs/scene/nerfacto-nerfiller/first_fit/nerfstudio_models"),
+        *("--pipeline.edit-rate", "100", "--pipeline.edit-num", "8"),
+        # and strength is at its lowest at their end.
+        *("--pipeline.edit-iters", "500", "--pipeline.rgb-inpaint-device", "cuda:0"),
+    ]
+    assert calls_of(request) == [
+        wanted("nerfacto-nerfiller", "first_fit", 30_000, []),
+        wanted("grid-prior-du", "grid_prior", 500, update),
+    ]
+    mark.unlink()
     complete(request)  # goes on: the first stage is not run again
+
+
+def test_what_it_reads_has_a_mask_and_a_depth_for_every_frame(programs, request_of, masked_room):
+    request = request_of()
+    broken(request, "grid-prior-du")
+    with pytest.raises(WorkerDiedError):
+        complete(request)
+    data = request.output / ".nerfiller-upstream" / "data"
+    frames = json.loads((data / "transforms.json").read_text())["frames"]
+    scene, masks = SceneFolder.open(masked_room), MaskSet.open(masked_room / "masks" / "ball")
+    entries = {Path(entry["file_path"]).stem: entry for entry in frames}
+    assert sorted(entries) == sorted(frame.name for frame in scene.frames)
+    for frame in scene.frames:
+        entry, holes = entries[frame.name], masks.holes(frame)
+        assert holes.color.any()
+        mask = np.asarray(Image.open(data / entry["mask_path"]))
+        assert np.array_equal(mask, np.where(holes.color, 0, 255))  # 0 = hole
+        depth = np.load(data / entry["depth_file_path"])
+        assert np.array_equal(depth, np.where(holes.depth, 0, scene.depth(frame)))
+        kept = (masked_room / frame.image_path).read_bytes()
+        assert (data / entry["file_path"]).read_bytes() == kept
+
+
+def test_the_second_stage_is_what_is_rendered(programs, request_of):
+    request = request_of()
+    (programs / "ns-render").write_text("#!/bin/sh\nexit 5\n")
+    with pytest.raises(WorkerDiedError, match="ns-render dataset ended with exit code 5"):
+        complete(request)
+    work = request.output / ".nerfiller-upstream"
+    programs.joinpath("ns-render").write_text(
+        f'#!/bin/sh\necho "$@" > {work}/rendered; exec "{sys.executable}" "{FAKE}" ns-render "$@"\n'
+    )
+    shown = []
+    UpstreamEngine().complete(
+        request,
+        lambda stage, *_: (
+            shown.append((work / "rendered").read_text().split()) if stage == "write" else None
+        ),
+        no_preview,
+    )
+    assert shown[0] == [
+        *("dataset", "--load-config", f"{work}/runs/scene/grid-prior-du/grid_prior/config.yml"),
+        *("--output-path", f"{work}/renders", "--split", "train", "--image-format", "png"),
+        *("--rendered-output-names", "rgb", "raw-depth"),
+    ]
 
 
 def test_a_stage_that_ended_is_not_run_again(programs, request_of):
     request = request_of()
-    work = request.output / ".nerfiller-upstream"
-    work.mkdir()
-    (work / "break-grid-prior-du").touch()
+    broken(request, "grid-prior-du")
     with pytest.raises(WorkerDiedError):
         complete(request)
     with pytest.raises(WorkerDiedError):
         complete(request)
-    methods = [line.split()[0] for line in (work / "calls.txt").read_text().splitlines()]
+    methods = [call[1] for call in calls_of(request)]
     assert methods == ["nerfacto-nerfiller", "grid-prior-du", "grid-prior-du"]
 
 
@@ -123,9 +194,7 @@ def test_progress_comes_from_the_event_files(programs, request_of):
 
 def test_the_individual_method_has_its_own_name(programs, request_of):
     request = request_of(inpaint_method="individual")
-    work = request.output / ".nerfiller-upstream"
-    work.mkdir()
-    (work / "break-individual-inpaint-du").touch()
+    broken(request, "individual-inpaint-du")
     with pytest.raises(WorkerDiedError, match="individual-inpaint-du"):
         complete(request)
 

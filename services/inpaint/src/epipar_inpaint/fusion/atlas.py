@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from epipar_inpaint.fusion.charts import Chart, texels_hit
-from epipar_inpaint.fusion.colors import Gathered
-from epipar_inpaint.fusion.views import View
+from epipar_inpaint.fusion.charts import Chart
+from epipar_inpaint.fusion.layout import Canvas
+from epipar_inpaint.fusion.shading import continued, fit_light
 from epipar_inpaint.painter import Painter
-from epipar_scene.arrays import F32, U8, Bools
+from epipar_scene.arrays import F32, F64, U8, Bools
 
-_LEAST_KNOWN = 200  # texels
+_FAINT = 4.0  # grey levels of texture that nobody misses
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,63 +29,34 @@ class Painted:
     valid: Bools
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Canvas:
-    """A chart before it is painted.
-
-    Attributes:
-        colors: (H, W, 3) what views have seen, common brightness.
-        known: (H, W) where they have.
-        need: (H, W) what is to be painted.
-    """
-
-    colors: U8
-    known: Bools
-    need: Bools
-
-    @property
-    def forbidden(self) -> Bools:
-        """(H, W) neither known nor wanted."""
-        return ~self.known & ~self.need
-
-
-Look = Callable[[int], tuple[View, F32]]
-"""Returns a view and its working depth, filled."""
-
-
-def lay_out(chart: Chart, look: Look, views: list[int], tolerance: float) -> Canvas:
-    """Gather what views have seen of a chart.
-
-    Args:
-        chart: the chart.
-        look: gives the views.
-        views: those that are asked, the first one as if it were the eye.
-        tolerance: relative difference of depth at which a view shows the plane.
-    """
-    everything = np.ones(chart.shape, np.bool_)
-    points = chart.texel_points(everything)
-    gathered = Gathered.for_points(points, look(views[0])[0].camera.center)
-    for k in views:
-        view, _ = look(k)
-        # Only what was measured: a fill of this very hole proves nothing.
-        gathered.add(view.camera, view.depth, view.image, view.color_known, view.gain, tolerance)
-    known = gathered.found.reshape(chart.shape)
-    colors = np.clip(np.rint(gathered.colors()), 0, 255).astype(np.uint8)
-    need = texels_hit(chart) & ~known
-    return Canvas(colors.reshape(*chart.shape, 3), known, need)
-
-
-def is_paintable(canvas: Canvas) -> bool:
-    """Whether there is something to paint and enough to paint it from."""
-    return bool(canvas.need.any()) and int(canvas.known.sum()) >= _LEAST_KNOWN
-
-
 def paint_canvas(canvas: Canvas, painter: Painter, seed: int) -> Painted:
-    """Paint what is missing."""
-    colors = painter.paint(
-        canvas.colors[None], canvas.need[None], canvas.forbidden[None], None, 1.0, seed
+    """Paint what is missing: texture as an even light would show it, then the light.
+
+    A texture that is hardly there is continued smoothly: a copy of it is seen no better, and errs
+    twice as much.
+    """
+    valid = canvas.known | canvas.need
+    light = fit_light(canvas.colors, canvas.known, canvas.need)
+    if light is None:
+        return Painted(_paint(canvas.colors, canvas, painter, seed), valid)
+    flat = light.taken_from(canvas.colors)
+    if light.contrast < _FAINT:
+        filled: F64 = continued(flat.astype(np.float32), canvas.known, canvas.need).astype(float)
+    else:
+        filled = _paint(_bytes(flat), canvas, painter, seed).astype(np.float64)
+    colors = np.where(canvas.need[..., None], _bytes(light.put_on(filled)), canvas.colors)
+    return Painted(np.asarray(colors, np.uint8), valid)
+
+
+def _paint(colors: U8, canvas: Canvas, painter: Painter, seed: int) -> U8:
+    painted: U8 = painter.paint(
+        colors[None], canvas.need[None], canvas.forbidden[None], None, 1.0, seed
     )[0]
-    return Painted(colors, canvas.known | canvas.need)
+    return painted
+
+
+def _bytes(values: F64) -> U8:
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
 def render(chart: Chart, painted: Painted, points: np.ndarray) -> tuple[F32, Bools]:

@@ -61,6 +61,12 @@ class Chart:
     shape: tuple[int, int]
     wanted: OnPlane
 
+    @property
+    def normal(self) -> F64:
+        """(3,) unit normal of its plane."""
+        normal = np.cross(self.right, self.down)
+        return np.asarray(normal / np.linalg.norm(normal), np.float64)
+
     def texel_points(self, mask: Bools) -> F64:
         """Return (M, 3) world points at the centres of the texels where (H, W) mask is set."""
         rows, columns = np.nonzero(mask)

@@ -10,8 +10,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from epipar_inpaint.fusion.atlas import Canvas, paint_canvas
+from epipar_inpaint.fusion.atlas import paint_canvas
 from epipar_inpaint.fusion.charts import Chart
+from epipar_inpaint.fusion.layout import Canvas
 from epipar_inpaint.fusion.views import View
 from epipar_inpaint.painter import Painter
 from epipar_scene.arrays import F32, I64, Bools
@@ -66,12 +67,10 @@ def _texels_of_view(chart: Chart, canvas: Canvas, view: View, depth: F32) -> tup
     rows, columns = (grid.ravel() for grid in np.indices(depth.shape))
     solid = np.where(np.isfinite(depth) & (depth > 0), depth, 0).ravel()
     points = view.camera.points(rows, columns, solid)
-    normal = np.cross(chart.right, chart.down)
-    normal /= np.linalg.norm(normal)
     places = np.floor(chart.places(points)).astype(np.int64)
     height, width = chart.shape
     inside = (places >= 0).all(axis=1) & (places[:, 0] < width) & (places[:, 1] < height)
-    away = np.abs(((points - chart.origin) * normal).sum(axis=1))
+    away = np.abs(((points - chart.origin) * chart.normal).sum(axis=1))
     valid = inside & (away < _ON_PLANE * solid) & view.color_known.ravel()
     places = np.clip(places, 0, [width - 1, height - 1])
     valid &= canvas.known[places[:, 1], places[:, 0]]

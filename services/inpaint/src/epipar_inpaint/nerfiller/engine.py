@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from epipar_inpaint.engine import Capabilities, CompletionRequest, CompletionResult, Preview
 from epipar_inpaint.nerfiller.environment import WorkerEnvironment
 from epipar_inpaint.nerfiller.events import EventReader
+from epipar_inpaint.nerfiller.prior import DEPTH_PRIORS, STAGE, Prior, make_prior
 from epipar_inpaint.nerfiller.subprocesses import running
 from epipar_kit.errors import WorkerDiedError
 from epipar_kit.events import Report
 from epipar_scene.atomic import atomic_file
 
 NAME = "nerfiller"
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 WORK = ".nerfiller"
 """Folder of checkpoints inside the output; gone when the completion is finished."""
 
@@ -49,8 +52,9 @@ class NerfillerEngine:
     ) -> CompletionResult:
         """Fill request.output with a completed scene; see engine.CompletionEngine.
 
-        Settings come from options.extra, by the worker's names; the painter's name has no meaning
-        here. After a cancel the checkpoint stays in the output folder.
+        Settings come from options.extra, by the worker's names, and "depth_prior", which is ours
+        (prior.py); the painter's name has no meaning here. After a cancel the checkpoint stays in
+        the output folder.
 
         Raises:
             InvalidInputError: BAD_OPTION, a setting is refused.
@@ -63,7 +67,10 @@ class NerfillerEngine:
         work = request.output / WORK
         # A run that ended between its last file and our clearing up writes that file again.
         (request.output / "scene.json").unlink(missing_ok=True)
-        job = self._write_job(request, work)
+        settings = {**self._environment.settings, **request.options.extra}
+        named = settings.pop("depth_prior", DEPTH_PRIORS[0])
+        prior = make_prior(named, request, work, report)
+        job = self._write_job(request, work, settings, prior)
         reader = EventReader(report, preview)
         command = [
             *(str(self._environment.python), "-m", "epipar_nerfiller", str(job)),
@@ -84,9 +91,13 @@ class NerfillerEngine:
             )
         shutil.rmtree(work)
         shutil.rmtree(request.output / "previews", ignore_errors=True)
-        return reader.result
+        first = {} if prior.folder is None else {STAGE: round(prior.seconds, 3)}
+        seconds = {**first, **reader.result.stage_seconds}
+        return replace(reader.result, stage_seconds=seconds)
 
-    def _write_job(self, request: CompletionRequest, work: Path) -> Path:
+    def _write_job(
+        self, request: CompletionRequest, work: Path, settings: dict[str, Any], prior: Prior
+    ) -> Path:
         work.mkdir(parents=True, exist_ok=True)
         job = {
             "schema_version": 1,
@@ -97,8 +108,10 @@ class NerfillerEngine:
             "content_hash": request.content_hash,
             "intent": request.intent,
             "seed": request.options.seed,
-            "settings": {**self._environment.settings, **request.options.extra},
+            "settings": {**settings, **prior.settings},
         }
+        if prior.folder is not None:
+            job["depth_prior"] = str(prior.folder.resolve())
         path = work / "job.json"
         with atomic_file(path) as stream:
             stream.write(json.dumps(job, indent=2).encode())

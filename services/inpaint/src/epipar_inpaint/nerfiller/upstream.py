@@ -147,7 +147,8 @@ class _Run:
         update = [
             *("--load-dir", str(first), "--pipeline.edit-rate", str(options.edit_rate)),
             *("--pipeline.edit-num", str(options.edit_num)),
-            *("--pipeline.edit-iters", str(_ITERATIONS + options.iterations + 1)),
+            # Strength falls from 1.0 to 0.4 over so many iterations of this stage.
+            *("--pipeline.edit-iters", str(options.iterations)),
             *("--pipeline.rgb-inpaint-device", "cuda:0"),
         ]
         self._train(SECOND, options.method, options.iterations, update)
@@ -179,7 +180,7 @@ class _Run:
                 *("--max-num-iterations", str(iterations)),
                 *("--machine.seed", str(self._request.options.seed)),
                 *("--pipeline.model.camera-optimizer.mode", "off", *more),
-                *("nerfstudio-data", "--eval-mode", "all"),
+                *("nerfstudio-data", "--eval-mode", "all", "--depth-unit-scale-factor", "1.0"),
             ],
             lambda: (max(0, min(last_step(folder) - start, iterations)), iterations, "iterations"),
         )

@@ -28,21 +28,24 @@ _MAX_RAW_BYTES = 1 << 30
 def write_dataset(scene: SceneFolder, masks: MaskSet, folder: Path) -> None:
     """Write a nerfstudio dataset with a mask for every frame, 0 = hole, which is its polarity too.
 
-    Depth is left out: the published method does not read it.
+    Known depth goes with it, in scene units, 0 = unknown. The method ranks by it only until a view is
+    painted, but a dataset without any has nerfstudio fetch ZoeDepth and estimate every view first.
     """
     shutil.rmtree(folder, ignore_errors=True)
-    (folder / "images").mkdir(parents=True)
-    (folder / "masks").mkdir()
+    for name in ("images", "masks", "depth"):
+        (folder / name).mkdir(parents=True)
     description = json.loads((scene.root / "transforms.json").read_bytes())
     entries = {Path(entry["file_path"]).stem: entry for entry in description["frames"]}
     for frame in scene.frames:
         shutil.copyfile(scene.root / frame.image_path, folder / frame.image_path)
-        hole = masks.holes(frame).color
-        keep = np.where(hole, 0, 255).astype(np.uint8)
+        holes = masks.holes(frame)
+        keep = np.where(holes.color, 0, 255).astype(np.uint8)
         Image.fromarray(keep).save(folder / "masks" / f"{frame.name}.png")
         entry = entries[frame.name]
         entry["mask_path"] = f"masks/{frame.name}.png"
-        entry.pop("depth_file_path", None)
+        depth = np.where(holes.depth, np.float32(0), scene.depth(frame))
+        np.save(folder / "depth" / f"{frame.name}.npy", depth)
+        entry["depth_file_path"] = f"depth/{frame.name}.npy"
     description.pop("ply_file_path", None)
     (folder / "transforms.json").write_text(json.dumps(description))
 

@@ -37,8 +37,8 @@ class Job:
         seed: of everything random.
         settings: how to work.
         stop_file: when this file appears, the run stops with a checkpoint.
-        depth_prior: folder of {frame}.npy with a guess of every pixel's depth in any scale and
-            offset; only the order of its values is used, only in holes. None: the known depth
+        depth_prior: folder of {frame}.npy with a guess of every pixel's depth, in any scale, 0 =
+            no guess; only the order of its values is used, only in holes. None: the known depth
             continued smoothly.
     """
 

@@ -145,14 +145,23 @@ class MaskOptions(_message.Message):
     dilation_iterations: _builtins.int
     """How often to dilate. 0 to 20; default 2."""
     min_hole_share: _builtins.float
-    """Holes smaller than this share of the image are dropped. 0 to 0.1; default 0.0002."""
+    """A connected hole of fewer pixels than this share of the frame's pixels is dropped before
+    dilation: it is noise of the depth. What user masks and regions ask for is never dropped. 0 to
+    0.1, where 0 drops nothing; default 0.0002 (15 pixels at 320x240).
+    """
     user_masks_uri: _builtins.str
     """Store key of a folder of mask PNGs named as the frames ("frame_00001.png"): 0 = take away, 255 =
     keep. They become holes in colour and in depth.
     """
     @_builtins.property
     def regions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Region]:
-        """What lies in one of these becomes a hole in colour and in depth. At most 64."""
+        """What lies in one of these becomes a hole in colour and in depth. At most 64. A pixel whose depth
+        is known well enough (`min_confidence`) lies in a region if its point does. A pixel without such
+        depth is counted in only where other views show the region's surface there, or where its ray
+        passes through the region close beside pixels that lie in it: a plain wall without depth behind a
+        generous box stays. An object whose depth no view knows is not found by a region; paint it into
+        `user_masks_uri`.
+        """
 
     def __init__(
         self,
@@ -514,7 +523,9 @@ Global___CompleteOptions: _TypeAlias = CompleteOptions  # noqa: Y015
 
 @_typing.final
 class NerfillerOptions(_message.Message):
-    """NerfillerOptions are settings of the engine "nerfiller"."""
+    """NerfillerOptions are settings of the engines "nerfiller" and "nerfiller-upstream". An unset field
+    takes what the operator of the service has set, else its default.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -523,16 +534,26 @@ class NerfillerOptions(_message.Message):
     DATASET_UPDATE_FIELD_NUMBER: _builtins.int
     VIEWS_PER_UPDATE_FIELD_NUMBER: _builtins.int
     MODEL_ID_FIELD_NUMBER: _builtins.int
+    DEPTH_PRIOR_FIELD_NUMBER: _builtins.int
     nerfiller_iterations: _builtins.int
-    """Iterations of dataset update after the first fit. 100 to 100000; default 30000."""
+    """Iterations of dataset update after the first fit. 100 to 100000; default 10000
+    ("nerfiller-upstream": 30000).
+    """
     inpaint_method: _builtins.str
     """How views are inpainted: "joint-multiview" (the default) or "individual"."""
     dataset_update: _builtins.int
-    """Iterations between two dataset updates. 10 to 100000; default 1000."""
+    """Iterations between two dataset updates. 10 to 100000; default 500 ("nerfiller-upstream": 1000)."""
     views_per_update: _builtins.int
     """Views that are inpainted in one update. 1 to 1000; default 40."""
     model_id: _builtins.str
-    """Name or local folder of a diffusers inpainting model. Default: the worker's setting."""
+    """Name or local folder of a diffusers inpainting model. Default: what the operator has set;
+    "nerfiller-upstream" refuses it.
+    """
+    depth_prior: _builtins.str
+    """Whose order of depths is asked for inside holes: "fusion" (the default: the engine "fusion" fills
+    the depth first, by other views and planes), "smooth" (the known depth, continued) or "off".
+    "nerfiller-upstream" refuses it.
+    """
     def __init__(
         self,
         *,
@@ -541,10 +562,11 @@ class NerfillerOptions(_message.Message):
         dataset_update: _builtins.int | None = ...,
         views_per_update: _builtins.int | None = ...,
         model_id: _builtins.str = ...,
+        depth_prior: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_dataset_update", b"_dataset_update", "_nerfiller_iterations", b"_nerfiller_iterations", "_views_per_update", b"_views_per_update", "dataset_update", b"dataset_update", "nerfiller_iterations", b"nerfiller_iterations", "views_per_update", b"views_per_update"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dataset_update", b"_dataset_update", "_nerfiller_iterations", b"_nerfiller_iterations", "_views_per_update", b"_views_per_update", "dataset_update", b"dataset_update", "inpaint_method", b"inpaint_method", "model_id", b"model_id", "nerfiller_iterations", b"nerfiller_iterations", "views_per_update", b"views_per_update"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dataset_update", b"_dataset_update", "_nerfiller_iterations", b"_nerfiller_iterations", "_views_per_update", b"_views_per_update", "dataset_update", b"dataset_update", "depth_prior", b"depth_prior", "inpaint_method", b"inpaint_method", "model_id", b"model_id", "nerfiller_iterations", b"nerfiller_iterations", "views_per_update", b"views_per_update"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__dataset_update: _TypeAlias = _typing.Literal["dataset_update"]  # noqa: Y015
     _WhichOneofArgType__dataset_update: _TypeAlias = _typing.Literal["_dataset_update", b"_dataset_update"]  # noqa: Y015
@@ -576,7 +598,11 @@ class CompleteResponse(_message.Message):
 
     @_builtins.property
     def preview(self) -> _artifact_pb2.Artifact:
-        """A preview picture of the work so far."""
+        """A preview picture of the work so far: JPEG, the last views finished, each as given and as
+        completed. At most one in 2 seconds, perhaps none; each replaces the one before under the same
+        key, "{output_uri}.preview.jpg", which is gone when the call ends, however it ends. The
+        finished completion holds a picture of its own, "preview.jpg".
+        """
 
     @_builtins.property
     def result(self) -> Global___CompleteResult:

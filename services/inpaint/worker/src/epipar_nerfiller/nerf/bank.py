@@ -194,9 +194,9 @@ def _prior(folder: Path | None, name: str, shape: tuple[int, int]) -> Any:
         guess = np.load(path, allow_pickle=False)
     except (OSError, ValueError) as error:
         raise BadInputError("depth_prior", f"{path} cannot be read: {error}") from error
-    if guess.shape != shape or not np.isfinite(guess).all():
+    if guess.shape != shape or not (np.isfinite(guess) & (guess >= 0)).all():
         raise BadInputError(
-            "depth_prior", f"{path.name} has shape {guess.shape}; it must be {shape}, all finite"
+            "depth_prior",
+            f"{path.name} has shape {guess.shape}; it must be {shape}, all finite and none negative",
         )
-    # Any scale and offset: only the order counts, and 0 stands for "no guess".
-    return (guess - guess.min() + 1).astype(np.float32)
+    return guess.astype(np.float32)

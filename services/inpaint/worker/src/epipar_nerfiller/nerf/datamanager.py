@@ -80,7 +80,9 @@ class NerfillerDataManager(VanillaDataManager[InputDataset]):
             "solid": bank.depth_hole[pixels].float(),
         }
         on_device: dict[str, Any] = {name: value.to(self.device) for name, value in batch.items()}
-        return self.rays_of(indices), {**on_device, "sample": sample}
+        # What the smoothest continuation has on one surface often is not: it gives an order alone.
+        is_given = self.config.depth_prior is not None
+        return self.rays_of(indices), {**on_device, "sample": sample, "prior_is_given": is_given}
 
     def rays_of(self, indices: Tensor) -> RayBundle:
         """Return the rays of (R, 3) view, row, column."""

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 _BAND_START, _BAND_END = 0.2, 0.05
 _RANK_MARGIN = 0.02
-_RANK_MIN_GAP = 0.01
+_SAME_SURFACE = 0.01
 _SCALES = (1, 2)
 
 
@@ -56,25 +56,51 @@ def depth_loss(
     return ((error + astray) * known).sum() / known.sum().clamp(min=1e-6)
 
 
-def rank_loss(depth: Tensor, guess: Tensor) -> Tensor:
-    """Ask pairs of pixels in a hole to have the order of depth that the guess has.
+def rank_loss(depth: Tensor, guess: Tensor, known: Tensor) -> Tensor:
+    """Ask pairs of pixels in and around a hole to have the order of depth that the guess has.
 
     Pairs whose guesses are within 1 % of each other say nothing; neither do those without a guess.
-    The wanted distance is half of the guessed one, at most 2 %.
+    The wanted distance is half of the guessed one, at most 2 %. Where a depth is known, it is what
+    the other pixel is compared with, and not what the field shows there: bringing density nearer is
+    easy for a field and taking it away is slow, so that pairs that both gave way both came nearer.
 
     Args:
         depth: (2 P,) rendered depth, pair after pair.
         guess: (2 P,) the guess, in any scale; 0 = none.
+        known: (2 P,) known depth; 0 = unknown.
 
     Source: Wang et al., SparseNeRF, ICCV 2023.
     """
-    near, far = depth.view(-1, 2).clamp(min=1e-6).log().unbind(1)
-    first, second = guess.view(-1, 2).unbind(1)
-    gap = second.clamp(min=1e-6).log() - first.clamp(min=1e-6).log()
-    says = (first > 0) & (second > 0) & (gap.abs() > _RANK_MIN_GAP)
+    shown = torch.where(known > 0, known, depth).view(-1, 2).clamp(min=1e-6).log()
+    guesses = guess.view(-1, 2)
+    gap = guesses.clamp(min=1e-6).log().diff(dim=1)[:, 0]
+    says = (guesses > 0).all(dim=1) & (gap.abs() > _SAME_SURFACE)
     margin = (gap.abs() / 2).clamp(max=_RANK_MARGIN)
-    wrong = functional.relu(margin - gap.sign() * (far - near))
+    wrong = functional.relu(margin - gap.sign() * shown.diff(dim=1)[:, 0])
     return (wrong * says).sum() / says.sum().clamp(min=1)
+
+
+def continued_depth(guess: Tensor, known: Tensor) -> Tensor:
+    """Return the depth of pixels that the guess has on one surface with a known pixel.
+
+    The order alone leaves a hole in a wall free to hang before that wall. Where the guesses of a
+    pair are within 1 % of each other and one depth is known, the other is that depth, continued by
+    the guess; its scale does not matter.
+
+    Args:
+        guess: (2 P,) the guess, pair after pair, in any scale; 0 = none.
+        known: (2 P,) known depth; 0 = unknown.
+
+    Returns:
+        (2 P,) depth; 0 where the pair does not tell it.
+
+    Source: Wang et al., SparseNeRF, ICCV 2023 (spatial continuity).
+    """
+    guesses, depths = guess.view(-1, 2), known.view(-1, 2)
+    partners = depths.flip(1) * guesses / guesses.flip(1).clamp(min=1e-6)
+    gap = guesses.clamp(min=1e-6).log().diff(dim=1)
+    tells = (guesses > 0).all(dim=1, keepdim=True) & (gap.abs() <= _SAME_SURFACE)
+    return torch.where(tells & (depths <= 0), partners, torch.zeros_like(partners)).view(-1)
 
 
 def opacity_loss(accumulation: Tensor, solid: Tensor) -> Tensor:

@@ -115,9 +115,7 @@ class NerfillerModel(NerfactoModel):
             outputs["accumulation"][:, 0], batch["solid"]
         )
         if sample.pairs and settings.rank_weight:
-            pairs = slice(sample.known, sample.known + 2 * sample.pairs)
-            depth = (outputs["expected_depth"][:, 0] / norm)[pairs]
-            result["rank"] = settings.rank_weight * losses.rank_loss(depth, batch["prior"][pairs])
+            result.update(self._rank(outputs, middles, batch))
         if sample.patches and settings.perceptual_weight:
             result["perceptual"] = settings.perceptual_weight * self._perceptual(outputs, batch)
         return result
@@ -144,6 +142,28 @@ class NerfillerModel(NerfactoModel):
         error = float(((outputs["rgb"] - wanted) ** 2).mean())
         images = {"img": torch.cat([wanted, outputs["rgb"]], dim=1)}
         return {"psnr": -10 * float(torch.log10(torch.tensor(max(error, 1e-10))))}, images
+
+    def _rank(
+        self, outputs: dict[str, Any], middles: Tensor, batch: dict[str, Any]
+    ) -> dict[str, Tensor]:
+        """Compare pairs in and around holes with the guess of their depth."""
+        sample: Sample = batch["sample"]
+        pairs = slice(sample.known, sample.known + 2 * sample.pairs)
+        norm = outputs["directions_norm"][pairs, 0]
+        distance = outputs["expected_depth"][pairs, 0]
+        guess, known = batch["prior"][pairs], batch["depth"][pairs]
+        weight: float = batch["settings"].rank_weight
+        result = {"rank": weight * losses.rank_loss(distance / norm, guess, known)}
+        if batch["prior_is_given"]:
+            result["continuity"] = weight * losses.depth_loss(
+                distance,
+                outputs["weights_list"][-1][pairs, :, 0],
+                middles[pairs],
+                losses.continued_depth(guess, known) * norm,
+                torch.ones_like(distance),
+                batch["progress"],
+            )
+        return result
 
     def _perceptual(self, outputs: dict[str, Any], batch: dict[str, Any]) -> Tensor:
         sample: Sample = batch["sample"]

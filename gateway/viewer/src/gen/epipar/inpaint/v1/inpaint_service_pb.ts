@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file epipar/inpaint/v1/inpaint_service.proto.
  */
 export const file_epipar_inpaint_v1_inpaint_service: GenFile = /*@__PURE__*/
-  fileDesc("CidlcGlwYXIvaW5wYWludC92MS9pbnBhaW50X3NlcnZpY2UucHJvdG8SEWVwaXBhci5pbnBhaW50LnYxIm0KFU1hc2tJbmNvbXBsZXRlUmVxdWVzdBIRCglzY2VuZV91cmkYASABKAkSEAoIbWFza19zZXQYAiABKAkSLwoHb3B0aW9ucxgDIAEoCzIeLmVwaXBhci5pbnBhaW50LnYxLk1hc2tPcHRpb25zIrkCCgtNYXNrT3B0aW9ucxIbCg5taW5fY29uZmlkZW5jZRgBIAEoAUgAiAEBEhUKCGtlZXBfc2t5GAIgASgISAGIAQESGAoLZGlsYXRpb25fcHgYAyABKAVIAogBARIgChNkaWxhdGlvbl9pdGVyYXRpb25zGAQgASgFSAOIAQESGwoObWluX2hvbGVfc2hhcmUYBSABKAFIBIgBARIWCg51c2VyX21hc2tzX3VyaRgGIAEoCRIqCgdyZWdpb25zGAcgAygLMhkuZXBpcGFyLmlucGFpbnQudjEuUmVnaW9uQhEKD19taW5fY29uZmlkZW5jZUILCglfa2VlcF9za3lCDgoMX2RpbGF0aW9uX3B4QhYKFF9kaWxhdGlvbl9pdGVyYXRpb25zQhEKD19taW5faG9sZV9zaGFyZSJlCgZSZWdpb24SJQoDYm94GAEgASgLMhYuZXBpcGFyLmlucGFpbnQudjEuQm94SAASKwoGc3BoZXJlGAIgASgLMhkuZXBpcGFyLmlucGFpbnQudjEuU3BoZXJlSABCBwoFc2hhcGUiUwoDQm94EiUKA21pbhgBIAEoCzIYLmVwaXBhci5pbnBhaW50LnYxLlBvaW50EiUKA21heBgCIAEoCzIYLmVwaXBhci5pbnBhaW50LnYxLlBvaW50IkIKBlNwaGVyZRIoCgZjZW50ZXIYASABKAsyGC5lcGlwYXIuaW5wYWludC52MS5Qb2ludBIOCgZyYWRpdXMYAiABKAEiKAoFUG9pbnQSCQoBeBgBIAEoARIJCgF5GAIgASgBEgkKAXoYAyABKAEijAEKFk1hc2tJbmNvbXBsZXRlUmVzcG9uc2USLgoIcHJvZ3Jlc3MYASABKAsyGi5lcGlwYXIuY29tbW9uLnYxLlByb2dyZXNzSAASOQoGcmVzdWx0GAIgASgLMicuZXBpcGFyLmlucGFpbnQudjEuTWFza0luY29tcGxldGVSZXN1bHRIAEIHCgVldmVudCLOAQoUTWFza0luY29tcGxldGVSZXN1bHQSFAoMbWFza19zZXRfdXJpGAEgASgJEg4KBmNhY2hlZBgCIAEoCBItCgZmcmFtZXMYAyADKAsyHS5lcGlwYXIuaW5wYWludC52MS5GcmFtZUhvbGVzEhgKEGNvbG9yX2hvbGVfc2hhcmUYBCABKAESGAoQZGVwdGhfaG9sZV9zaGFyZRgFIAEoARItCglhcnRpZmFjdHMYBiADKAsyGi5lcGlwYXIuY29tbW9uLnYxLkFydGlmYWN0ImMKCkZyYW1lSG9sZXMSDQoFZnJhbWUYASABKAkSGAoQY29sb3JfaG9sZV9zaGFyZRgCIAEoARIYChBkZXB0aF9ob2xlX3NoYXJlGAMgASgBEhIKCnNlZW5fc2hhcmUYBCABKAEi9gEKD0NvbXBsZXRlUmVxdWVzdBIRCglzY2VuZV91cmkYASABKAkSEgoKb3V0cHV0X3VyaRgCIAEoCRISCghtYXNrX3NldBgDIAEoCUgAEi8KBWZyZXNoGAQgASgLMh4uZXBpcGFyLmlucGFpbnQudjEuTWFza09wdGlvbnNIABIpCgZpbnRlbnQYBSABKA4yGS5lcGlwYXIuaW5wYWludC52MS5JbnRlbnQSDgoGZW5naW5lGAYgASgJEjMKB29wdGlvbnMYByABKAsyIi5lcGlwYXIuaW5wYWludC52MS5Db21wbGV0ZU9wdGlvbnNCBwoFbWFza3MidgoPQ29tcGxldGVPcHRpb25zEhEKBHNlZWQYASABKAVIAIgBARIPCgdwYWludGVyGAIgASgJEjYKCW5lcmZpbGxlchgDIAEoCzIjLmVwaXBhci5pbnBhaW50LnYxLk5lcmZpbGxlck9wdGlvbnNCBwoFX3NlZWQi3AEKEE5lcmZpbGxlck9wdGlvbnMSIQoUbmVyZmlsbGVyX2l0ZXJhdGlvbnMYASABKAVIAIgBARIWCg5pbnBhaW50X21ldGhvZBgCIAEoCRIbCg5kYXRhc2V0X3VwZGF0ZRgDIAEoBUgBiAEBEh0KEHZpZXdzX3Blcl91cGRhdGUYBCABKAVIAogBARIQCghtb2RlbF9pZBgFIAEoCUIXChVfbmVyZmlsbGVyX2l0ZXJhdGlvbnNCEQoPX2RhdGFzZXRfdXBkYXRlQhMKEV92aWV3c19wZXJfdXBkYXRlIq8BChBDb21wbGV0ZVJlc3BvbnNlEi4KCHByb2dyZXNzGAEgASgLMhouZXBpcGFyLmNvbW1vbi52MS5Qcm9ncmVzc0gAEi0KB3ByZXZpZXcYAyABKAsyGi5lcGlwYXIuY29tbW9uLnYxLkFydGlmYWN0SAASMwoGcmVzdWx0GAIgASgLMiEuZXBpcGFyLmlucGFpbnQudjEuQ29tcGxldGVSZXN1bHRIAEIHCgVldmVudCKcAgoOQ29tcGxldGVSZXN1bHQSFgoOY29tcGxldGlvbl91cmkYASABKAkSDgoGY2FjaGVkGAIgASgIEjIKBmZpbGxlZBgDIAMoCzIiLmVwaXBhci5pbnBhaW50LnYxLlByb3ZlbmFuY2VDb3VudBItCglhcnRpZmFjdHMYBCADKAsyGi5lcGlwYXIuY29tbW9uLnYxLkFydGlmYWN0EkoKDXN0YWdlX3NlY29uZHMYBSADKAsyMy5lcGlwYXIuaW5wYWludC52MS5Db21wbGV0ZVJlc3VsdC5TdGFnZVNlY29uZHNFbnRyeRozChFTdGFnZVNlY29uZHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAE6AjgBIlQKD1Byb3ZlbmFuY2VDb3VudBIxCgpwcm92ZW5hbmNlGAEgASgOMh0uZXBpcGFyLmlucGFpbnQudjEuUHJvdmVuYW5jZRIOCgZwaXhlbHMYAiABKAMiFAoSTGlzdEVuZ2luZXNSZXF1ZXN0IkEKE0xpc3RFbmdpbmVzUmVzcG9uc2USKgoHZW5naW5lcxgBIAMoCzIZLmVwaXBhci5pbnBhaW50LnYxLkVuZ2luZSKhAQoGRW5naW5lEgwKBG5hbWUYASABKAkSDwoHdmVyc2lvbhgCIAEoCRITCgtkZXNjcmlwdGlvbhgDIAEoCRIPCgdsaWNlbmNlGAQgASgJEhEKCWF2YWlsYWJsZRgFIAEoCBIaChJ1bmF2YWlsYWJsZV9yZWFzb24YBiABKAkSEQoJbmVlZHNfZ3B1GAcgASgIEhAKCHBhaW50ZXJzGAggAygJKkgKBkludGVudBIWChJJTlRFTlRfVU5TUEVDSUZJRUQQABITCg9JTlRFTlRfQ09NUExFVEUQARIRCg1JTlRFTlRfUkVNT1ZFEAIqugEKClByb3ZlbmFuY2USGgoWUFJPVkVOQU5DRV9VTlNQRUNJRklFRBAAEhcKE1BST1ZFTkFOQ0VfT0JTRVJWRUQQARIaChZQUk9WRU5BTkNFX1JFUFJPSkVDVEVEEAISFAoQUFJPVkVOQU5DRV9QTEFORRADEhMKD1BST1ZFTkFOQ0VfRlJFRRAEEhYKElBST1ZFTkFOQ0VfUEFJTlRFRBAFEhgKFFBST1ZFTkFOQ0VfRElGRlVTSU9OEAYyrgIKDklucGFpbnRTZXJ2aWNlEmcKDk1hc2tJbmNvbXBsZXRlEiguZXBpcGFyLmlucGFpbnQudjEuTWFza0luY29tcGxldGVSZXF1ZXN0GikuZXBpcGFyLmlucGFpbnQudjEuTWFza0luY29tcGxldGVSZXNwb25zZTABElUKCENvbXBsZXRlEiIuZXBpcGFyLmlucGFpbnQudjEuQ29tcGxldGVSZXF1ZXN0GiMuZXBpcGFyLmlucGFpbnQudjEuQ29tcGxldGVSZXNwb25zZTABElwKC0xpc3RFbmdpbmVzEiUuZXBpcGFyLmlucGFpbnQudjEuTGlzdEVuZ2luZXNSZXF1ZXN0GiYuZXBpcGFyLmlucGFpbnQudjEuTGlzdEVuZ2luZXNSZXNwb25zZWIGcHJvdG8z", [file_epipar_common_v1_artifact, file_epipar_common_v1_progress]);
+  fileDesc("CidlcGlwYXIvaW5wYWludC92MS9pbnBhaW50X3NlcnZpY2UucHJvdG8SEWVwaXBhci5pbnBhaW50LnYxIm0KFU1hc2tJbmNvbXBsZXRlUmVxdWVzdBIRCglzY2VuZV91cmkYASABKAkSEAoIbWFza19zZXQYAiABKAkSLwoHb3B0aW9ucxgDIAEoCzIeLmVwaXBhci5pbnBhaW50LnYxLk1hc2tPcHRpb25zIrkCCgtNYXNrT3B0aW9ucxIbCg5taW5fY29uZmlkZW5jZRgBIAEoAUgAiAEBEhUKCGtlZXBfc2t5GAIgASgISAGIAQESGAoLZGlsYXRpb25fcHgYAyABKAVIAogBARIgChNkaWxhdGlvbl9pdGVyYXRpb25zGAQgASgFSAOIAQESGwoObWluX2hvbGVfc2hhcmUYBSABKAFIBIgBARIWCg51c2VyX21hc2tzX3VyaRgGIAEoCRIqCgdyZWdpb25zGAcgAygLMhkuZXBpcGFyLmlucGFpbnQudjEuUmVnaW9uQhEKD19taW5fY29uZmlkZW5jZUILCglfa2VlcF9za3lCDgoMX2RpbGF0aW9uX3B4QhYKFF9kaWxhdGlvbl9pdGVyYXRpb25zQhEKD19taW5faG9sZV9zaGFyZSJlCgZSZWdpb24SJQoDYm94GAEgASgLMhYuZXBpcGFyLmlucGFpbnQudjEuQm94SAASKwoGc3BoZXJlGAIgASgLMhkuZXBpcGFyLmlucGFpbnQudjEuU3BoZXJlSABCBwoFc2hhcGUiUwoDQm94EiUKA21pbhgBIAEoCzIYLmVwaXBhci5pbnBhaW50LnYxLlBvaW50EiUKA21heBgCIAEoCzIYLmVwaXBhci5pbnBhaW50LnYxLlBvaW50IkIKBlNwaGVyZRIoCgZjZW50ZXIYASABKAsyGC5lcGlwYXIuaW5wYWludC52MS5Qb2ludBIOCgZyYWRpdXMYAiABKAEiKAoFUG9pbnQSCQoBeBgBIAEoARIJCgF5GAIgASgBEgkKAXoYAyABKAEijAEKFk1hc2tJbmNvbXBsZXRlUmVzcG9uc2USLgoIcHJvZ3Jlc3MYASABKAsyGi5lcGlwYXIuY29tbW9uLnYxLlByb2dyZXNzSAASOQoGcmVzdWx0GAIgASgLMicuZXBpcGFyLmlucGFpbnQudjEuTWFza0luY29tcGxldGVSZXN1bHRIAEIHCgVldmVudCLOAQoUTWFza0luY29tcGxldGVSZXN1bHQSFAoMbWFza19zZXRfdXJpGAEgASgJEg4KBmNhY2hlZBgCIAEoCBItCgZmcmFtZXMYAyADKAsyHS5lcGlwYXIuaW5wYWludC52MS5GcmFtZUhvbGVzEhgKEGNvbG9yX2hvbGVfc2hhcmUYBCABKAESGAoQZGVwdGhfaG9sZV9zaGFyZRgFIAEoARItCglhcnRpZmFjdHMYBiADKAsyGi5lcGlwYXIuY29tbW9uLnYxLkFydGlmYWN0ImMKCkZyYW1lSG9sZXMSDQoFZnJhbWUYASABKAkSGAoQY29sb3JfaG9sZV9zaGFyZRgCIAEoARIYChBkZXB0aF9ob2xlX3NoYXJlGAMgASgBEhIKCnNlZW5fc2hhcmUYBCABKAEi9gEKD0NvbXBsZXRlUmVxdWVzdBIRCglzY2VuZV91cmkYASABKAkSEgoKb3V0cHV0X3VyaRgCIAEoCRISCghtYXNrX3NldBgDIAEoCUgAEi8KBWZyZXNoGAQgASgLMh4uZXBpcGFyLmlucGFpbnQudjEuTWFza09wdGlvbnNIABIpCgZpbnRlbnQYBSABKA4yGS5lcGlwYXIuaW5wYWludC52MS5JbnRlbnQSDgoGZW5naW5lGAYgASgJEjMKB29wdGlvbnMYByABKAsyIi5lcGlwYXIuaW5wYWludC52MS5Db21wbGV0ZU9wdGlvbnNCBwoFbWFza3MidgoPQ29tcGxldGVPcHRpb25zEhEKBHNlZWQYASABKAVIAIgBARIPCgdwYWludGVyGAIgASgJEjYKCW5lcmZpbGxlchgDIAEoCzIjLmVwaXBhci5pbnBhaW50LnYxLk5lcmZpbGxlck9wdGlvbnNCBwoFX3NlZWQi8QEKEE5lcmZpbGxlck9wdGlvbnMSIQoUbmVyZmlsbGVyX2l0ZXJhdGlvbnMYASABKAVIAIgBARIWCg5pbnBhaW50X21ldGhvZBgCIAEoCRIbCg5kYXRhc2V0X3VwZGF0ZRgDIAEoBUgBiAEBEh0KEHZpZXdzX3Blcl91cGRhdGUYBCABKAVIAogBARIQCghtb2RlbF9pZBgFIAEoCRITCgtkZXB0aF9wcmlvchgGIAEoCUIXChVfbmVyZmlsbGVyX2l0ZXJhdGlvbnNCEQoPX2RhdGFzZXRfdXBkYXRlQhMKEV92aWV3c19wZXJfdXBkYXRlIq8BChBDb21wbGV0ZVJlc3BvbnNlEi4KCHByb2dyZXNzGAEgASgLMhouZXBpcGFyLmNvbW1vbi52MS5Qcm9ncmVzc0gAEi0KB3ByZXZpZXcYAyABKAsyGi5lcGlwYXIuY29tbW9uLnYxLkFydGlmYWN0SAASMwoGcmVzdWx0GAIgASgLMiEuZXBpcGFyLmlucGFpbnQudjEuQ29tcGxldGVSZXN1bHRIAEIHCgVldmVudCKcAgoOQ29tcGxldGVSZXN1bHQSFgoOY29tcGxldGlvbl91cmkYASABKAkSDgoGY2FjaGVkGAIgASgIEjIKBmZpbGxlZBgDIAMoCzIiLmVwaXBhci5pbnBhaW50LnYxLlByb3ZlbmFuY2VDb3VudBItCglhcnRpZmFjdHMYBCADKAsyGi5lcGlwYXIuY29tbW9uLnYxLkFydGlmYWN0EkoKDXN0YWdlX3NlY29uZHMYBSADKAsyMy5lcGlwYXIuaW5wYWludC52MS5Db21wbGV0ZVJlc3VsdC5TdGFnZVNlY29uZHNFbnRyeRozChFTdGFnZVNlY29uZHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAE6AjgBIlQKD1Byb3ZlbmFuY2VDb3VudBIxCgpwcm92ZW5hbmNlGAEgASgOMh0uZXBpcGFyLmlucGFpbnQudjEuUHJvdmVuYW5jZRIOCgZwaXhlbHMYAiABKAMiFAoSTGlzdEVuZ2luZXNSZXF1ZXN0IkEKE0xpc3RFbmdpbmVzUmVzcG9uc2USKgoHZW5naW5lcxgBIAMoCzIZLmVwaXBhci5pbnBhaW50LnYxLkVuZ2luZSKhAQoGRW5naW5lEgwKBG5hbWUYASABKAkSDwoHdmVyc2lvbhgCIAEoCRITCgtkZXNjcmlwdGlvbhgDIAEoCRIPCgdsaWNlbmNlGAQgASgJEhEKCWF2YWlsYWJsZRgFIAEoCBIaChJ1bmF2YWlsYWJsZV9yZWFzb24YBiABKAkSEQoJbmVlZHNfZ3B1GAcgASgIEhAKCHBhaW50ZXJzGAggAygJKkgKBkludGVudBIWChJJTlRFTlRfVU5TUEVDSUZJRUQQABITCg9JTlRFTlRfQ09NUExFVEUQARIRCg1JTlRFTlRfUkVNT1ZFEAIqugEKClByb3ZlbmFuY2USGgoWUFJPVkVOQU5DRV9VTlNQRUNJRklFRBAAEhcKE1BST1ZFTkFOQ0VfT0JTRVJWRUQQARIaChZQUk9WRU5BTkNFX1JFUFJPSkVDVEVEEAISFAoQUFJPVkVOQU5DRV9QTEFORRADEhMKD1BST1ZFTkFOQ0VfRlJFRRAEEhYKElBST1ZFTkFOQ0VfUEFJTlRFRBAFEhgKFFBST1ZFTkFOQ0VfRElGRlVTSU9OEAYyrgIKDklucGFpbnRTZXJ2aWNlEmcKDk1hc2tJbmNvbXBsZXRlEiguZXBpcGFyLmlucGFpbnQudjEuTWFza0luY29tcGxldGVSZXF1ZXN0GikuZXBpcGFyLmlucGFpbnQudjEuTWFza0luY29tcGxldGVSZXNwb25zZTABElUKCENvbXBsZXRlEiIuZXBpcGFyLmlucGFpbnQudjEuQ29tcGxldGVSZXF1ZXN0GiMuZXBpcGFyLmlucGFpbnQudjEuQ29tcGxldGVSZXNwb25zZTABElwKC0xpc3RFbmdpbmVzEiUuZXBpcGFyLmlucGFpbnQudjEuTGlzdEVuZ2luZXNSZXF1ZXN0GiYuZXBpcGFyLmlucGFpbnQudjEuTGlzdEVuZ2luZXNSZXNwb25zZWIGcHJvdG8z", [file_epipar_common_v1_artifact, file_epipar_common_v1_progress]);
 
 /**
  * MaskIncompleteRequest names a scene and what counts as missing in it.
@@ -90,7 +90,9 @@ export type MaskOptions = Message<"epipar.inpaint.v1.MaskOptions"> & {
   dilationIterations?: number | undefined;
 
   /**
-   * Holes smaller than this share of the image are dropped. 0 to 0.1; default 0.0002.
+   * A connected hole of fewer pixels than this share of the frame's pixels is dropped before
+   * dilation: it is noise of the depth. What user masks and regions ask for is never dropped. 0 to
+   * 0.1, where 0 drops nothing; default 0.0002 (15 pixels at 320x240).
    *
    * @generated from field: optional double min_hole_share = 5;
    */
@@ -105,7 +107,12 @@ export type MaskOptions = Message<"epipar.inpaint.v1.MaskOptions"> & {
   userMasksUri: string;
 
   /**
-   * What lies in one of these becomes a hole in colour and in depth. At most 64.
+   * What lies in one of these becomes a hole in colour and in depth. At most 64. A pixel whose depth
+   * is known well enough (`min_confidence`) lies in a region if its point does. A pixel without such
+   * depth is counted in only where other views show the region's surface there, or where its ray
+   * passes through the region close beside pixels that lie in it: a plain wall without depth behind a
+   * generous box stays. An object whose depth no view knows is not found by a region; paint it into
+   * `user_masks_uri`.
    *
    * @generated from field: repeated epipar.inpaint.v1.Region regions = 7;
    */
@@ -491,13 +498,15 @@ export const CompleteOptionsSchema: GenMessage<CompleteOptions> = /*@__PURE__*/
   messageDesc(file_epipar_inpaint_v1_inpaint_service, 10);
 
 /**
- * NerfillerOptions are settings of the engine "nerfiller".
+ * NerfillerOptions are settings of the engines "nerfiller" and "nerfiller-upstream". An unset field
+ * takes what the operator of the service has set, else its default.
  *
  * @generated from message epipar.inpaint.v1.NerfillerOptions
  */
 export type NerfillerOptions = Message<"epipar.inpaint.v1.NerfillerOptions"> & {
   /**
-   * Iterations of dataset update after the first fit. 100 to 100000; default 30000.
+   * Iterations of dataset update after the first fit. 100 to 100000; default 10000
+   * ("nerfiller-upstream": 30000).
    *
    * @generated from field: optional int32 nerfiller_iterations = 1;
    */
@@ -511,7 +520,7 @@ export type NerfillerOptions = Message<"epipar.inpaint.v1.NerfillerOptions"> & {
   inpaintMethod: string;
 
   /**
-   * Iterations between two dataset updates. 10 to 100000; default 1000.
+   * Iterations between two dataset updates. 10 to 100000; default 500 ("nerfiller-upstream": 1000).
    *
    * @generated from field: optional int32 dataset_update = 3;
    */
@@ -525,11 +534,21 @@ export type NerfillerOptions = Message<"epipar.inpaint.v1.NerfillerOptions"> & {
   viewsPerUpdate?: number | undefined;
 
   /**
-   * Name or local folder of a diffusers inpainting model. Default: the worker's setting.
+   * Name or local folder of a diffusers inpainting model. Default: what the operator has set;
+   * "nerfiller-upstream" refuses it.
    *
    * @generated from field: string model_id = 5;
    */
   modelId: string;
+
+  /**
+   * Whose order of depths is asked for inside holes: "fusion" (the default: the engine "fusion" fills
+   * the depth first, by other views and planes), "smooth" (the known depth, continued) or "off".
+   * "nerfiller-upstream" refuses it.
+   *
+   * @generated from field: string depth_prior = 6;
+   */
+  depthPrior: string;
 };
 
 /**
@@ -560,7 +579,10 @@ export type CompleteResponse = Message<"epipar.inpaint.v1.CompleteResponse"> & {
     case: "progress";
   } | {
     /**
-     * A preview picture of the work so far.
+     * A preview picture of the work so far: JPEG, the last views finished, each as given and as
+     * completed. At most one in 2 seconds, perhaps none; each replaces the one before under the same
+     * key, "{output_uri}.preview.jpg", which is gone when the call ends, however it ends. The
+     * finished completion holds a picture of its own, "preview.jpg".
      *
      * @generated from field: epipar.common.v1.Artifact preview = 3;
      */

@@ -1,0 +1,299 @@
+"""Depth Anything 3 on a device: built, loaded strictly, run. The one module that imports torch."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from depth_anything_3.cfg import create_object, load_config
+from depth_anything_3.registry import MODEL_REGISTRY
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from epipar_depth.da3.registry import ModelSpec
+from epipar_depth.da3.self_agreement import self_agreement
+from epipar_depth.da3.settings import Da3Settings
+from epipar_depth.da3.weights import WEIGHTS_NAME, verify
+from epipar_kit.errors import CorruptArtifactError, InvalidInputError
+from epipar_scene.arrays import F32, F64, U8
+
+_MEAN = (0.485, 0.456, 0.406)
+_STD = (0.229, 0.224, 0.225)
+_SKY_THRESHOLD = 0.3  # the model code's own
+_LEAST_SCALE = 0.1  # of given cameras, as the model was trained
+_UNUSED = ("gs_head.", "gs_adapter.")  # Gaussian splats: heads that are not built
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+
+
+class TorchDevice:
+    """A GPU, or the CPU.
+
+    Args:
+        name: "auto" (the first GPU, else the CPU), "cpu" or "cuda:0".
+        settings: where weights lie, threads.
+    """
+
+    def __init__(self, name: str, settings: Da3Settings) -> None:
+        chosen = ("cuda:0" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+        self._settings = settings
+        self.device = torch.device(chosen)
+        if self.device.type == "cpu":
+            torch.set_num_threads(settings.threads or len(os.sched_getaffinity(0)))
+        torch.backends.cudnn.benchmark = False  # the same frames give the same answer
+
+    @property
+    def name(self) -> str:
+        """Such as "cuda:0 (NVIDIA L4)"."""
+        if self.device.type == "cpu":
+            return "cpu"
+        return f"{self.device} ({torch.cuda.get_device_name(self.device)})"
+
+    def free_mib(self) -> int:
+        """Memory that is free now, what torch keeps for itself included."""
+        if self.device.type == "cpu":
+            return _free_host_mib()
+        free, _ = torch.cuda.mem_get_info(self.device)
+        kept = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
+        return int((free + kept) // 2**20)
+
+    def load(self, spec: ModelSpec) -> TorchNetwork:
+        """Verify the weights and load them."""
+        folder, _ = verify(spec, self._settings)
+        with _building(self.device):
+            model = build_model(spec)
+        load_strictly(spec, model, folder / WEIGHTS_NAME)
+        return TorchNetwork(spec, model.to(self.device), self.device)
+
+    def release(self) -> None:
+        """Give back what dropped models and failed passes held."""
+        gc.collect()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+class TorchNetwork:
+    """A loaded model."""
+
+    def __init__(self, spec: ModelSpec, model: torch.nn.Module, device: torch.device) -> None:
+        self._spec = spec
+        self._model = model.eval().requires_grad_(False)
+        self._device = device
+        self._check: Callable[[], None] = lambda: None
+        for module in model.modules():
+            if type(module).__name__.endswith("Block"):
+                module.register_forward_pre_hook(self._before_block)
+
+    def predict(
+        self,
+        arrays: dict[str, npt.NDArray[Any]],
+        *,
+        dtype: str,
+        seed: int,
+        check: Callable[[], None],
+    ) -> tuple[dict[str, npt.NDArray[Any]], bool]:
+        """Run one pass.
+
+        Args:
+            arrays: images (N, H, W, 3) uint8 RGB, sides multiples of 14; with known cameras also
+                world_to_camera (N, 4, 4) and intrinsics (N, 3, 3) in pixels of these images.
+            dtype: "fp32", "bf16", "fp16" or "" for the device's best.
+            seed: of the model code's random samples.
+            check: called before every layer; what it raises ends the pass.
+
+        Returns:
+            depth (N, H, W) float32, confidence (N, H, W) float32 0..1, and where the model has
+            them sky (N, H, W) bool, world_to_camera (N, 4, 4) float64 and intrinsics (N, 3, 3)
+            float64; and whether the depth is in metres by itself.
+
+        Raises:
+            MemoryError: the device has no memory for so many images.
+            InvalidInputError: BAD_OPTION, the device cannot compute in this dtype.
+        """
+        self._check = check
+        torch.manual_seed(seed)
+        try:
+            with torch.inference_mode(), self._autocast(dtype):
+                output = self._forward(arrays)
+                mirrored = None if self._spec.views else self._mirrored(arrays)
+        except torch.OutOfMemoryError as error:
+            raise MemoryError(str(error)[:200]) from None
+        except RuntimeError as error:
+            if "can't allocate memory" in str(error) or "not enough memory" in str(error):
+                raise MemoryError(str(error)[:200]) from None
+            raise
+        finally:
+            self._check = lambda: None
+        return self._arrays(output, mirrored), bool(getattr(output, "is_metric", 0))
+
+    def _before_block(self, module: torch.nn.Module, inputs: Any) -> None:
+        self._check()
+
+    def _forward(self, arrays: dict[str, npt.NDArray[Any]]) -> Any:
+        images = self._images(cast("U8", arrays["images"]))
+        given: list[torch.Tensor | None] = [None, None]
+        if "world_to_camera" in arrays:
+            cameras = normalised_cameras(cast("F64", arrays["world_to_camera"]))
+            given = [self._tensor(cameras), self._tensor(cast("F64", arrays["intrinsics"]))]
+        return self._model(images, *given, export_feat_layers=[])
+
+    def _mirrored(self, arrays: dict[str, npt.NDArray[Any]]) -> F32:
+        flipped = np.ascontiguousarray(arrays["images"][:, :, ::-1])
+        return np.ascontiguousarray(_depth_of(self._forward({"images": flipped}))[:, :, ::-1])
+
+    def _arrays(self, output: Any, mirrored: F32 | None) -> dict[str, npt.NDArray[Any]]:
+        depth = _depth_of(output)
+        found: dict[str, npt.NDArray[Any]] = {"depth": depth}
+        raw = output.get("depth_conf", None)
+        if raw is not None:
+            raw = _numpy(raw).reshape(depth.shape)
+            found["confidence"] = 1 - 1 / np.maximum(raw, 1)
+        else:
+            found["confidence"] = self_agreement(depth, depth if mirrored is None else mirrored)
+        if output.get("sky", None) is not None:
+            found["sky"] = _numpy(output["sky"]).reshape(depth.shape) >= _SKY_THRESHOLD
+        elif self._spec.sky and raw is not None:
+            found["sky"] = raw == 1  # exactly: the model code marks sky so
+        if self._spec.poses:
+            given = _numpy(output["extrinsics"]).reshape(-1, *output["extrinsics"].shape[-2:])
+            found["world_to_camera"] = np.tile(np.eye(4), (len(given), 1, 1))
+            found["world_to_camera"][:, :3] = given[:, :3]
+            found["intrinsics"] = _numpy(output["intrinsics"]).reshape(-1, 3, 3).astype(np.float64)
+        return found
+
+    def _images(self, images: U8) -> torch.Tensor:
+        scaled = torch.from_numpy(np.array(images)).to(self._device).float() / 255
+        mean, std = (torch.tensor(v, device=self._device) for v in (_MEAN, _STD))
+        return ((scaled - mean) / std).permute(0, 3, 1, 2).contiguous()[None]
+
+    def _tensor(self, values: F64) -> torch.Tensor:
+        return torch.from_numpy(np.array(values, np.float32)).to(self._device)[None]
+
+    def _autocast(self, dtype: str) -> Any:
+        kind = _DTYPES[dtype] if dtype else self._best_dtype()
+        if kind is torch.float32:
+            return nullcontext()
+        if self._device.type == "cuda" and kind is torch.bfloat16:
+            if not torch.cuda.is_bf16_supported():
+                raise InvalidInputError(
+                    "BAD_OPTION", "options.da3.dtype", "this card has no bf16; use fp16 or fp32"
+                )
+        elif self._device.type == "cpu" and kind is torch.float16:
+            raise InvalidInputError(
+                "BAD_OPTION", "options.da3.dtype", "the CPU has no fp16; use fp32 or bf16"
+            )
+        return torch.autocast(self._device.type, kind)
+
+    def _best_dtype(self) -> torch.dtype:
+        if self._device.type == "cpu":
+            return torch.float32
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+
+
+def build_model(spec: ModelSpec) -> torch.nn.Module:
+    """Build a model with random weights, without the heads for Gaussian splats."""
+    path = MODEL_REGISTRY.get(spec.architecture, spec.architecture)
+    config = load_config(str(path))
+    for part in (config, config.get("anyview") or {}):
+        for unused in _UNUSED:
+            part.pop(unused.rstrip("."), None)
+    return _Model(create_object(config))
+
+
+class _Model(torch.nn.Module):  # type: ignore[misc,unused-ignore] # torch may be absent
+    """Named as the published weights name it: every tensor begins with "model."."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, *arguments: Any, **options: Any) -> Any:
+        return self.model(*arguments, **options)
+
+
+def load_strictly(spec: ModelSpec, model: torch.nn.Module, path: Path) -> None:
+    """Load weights; every tensor of the model must be there, in its shape, and no other.
+
+    Raises:
+        CorruptArtifactError: CORRUPT_ARTIFACT, the file is damaged or of another model.
+    """
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise _wrong(spec, path, f"it cannot be read: {error}") from None
+    tensors = {
+        name: tensor
+        for name, tensor in tensors.items()
+        if not any(f".{unused}" in f".{name}" for unused in _UNUSED)
+    }
+    try:
+        result = model.load_state_dict(tensors, strict=False)
+    except RuntimeError as error:  # a tensor has another shape
+        raise _wrong(spec, path, str(error).splitlines()[-1].strip()) from None
+    shared = _shared_names(model, set(tensors))
+    missing = [name for name in result.missing_keys if name not in shared]
+    if missing or result.unexpected_keys:
+        examples = ", ".join([*missing[:2], *result.unexpected_keys[:2]])
+        raise _wrong(
+            spec,
+            path,
+            f"{len(missing)} tensors are missing and {len(result.unexpected_keys)} are not the "
+            f"model's ({examples})",
+        )
+
+
+def normalised_cameras(world_to_camera: F64) -> F64:
+    """Return cameras relative to the first, the median distance from it 1, as the model wants."""
+    relative = world_to_camera @ np.linalg.inv(world_to_camera[0])
+    centres = np.linalg.inv(relative)[:, :3, 3]
+    scale = max(float(np.median(np.linalg.norm(centres, axis=1))), _LEAST_SCALE)
+    relative[:, :3, 3] /= scale
+    return relative
+
+
+def _shared_names(model: torch.nn.Module, loaded: set[str]) -> set[str]:
+    """Return names of tensors that are the same memory as one that was loaded."""
+    states = model.state_dict()
+    places = {states[name].data_ptr() for name in loaded if name in states}
+    return {name for name, tensor in states.items() if tensor.data_ptr() in places}
+
+
+def _wrong(spec: ModelSpec, path: Path, why: str) -> CorruptArtifactError:
+    return CorruptArtifactError(
+        "CORRUPT_ARTIFACT", f"{path} does not hold {spec.name!r}: {why[:300]}", model=spec.name
+    )
+
+
+def _depth_of(output: Any) -> F32:
+    depth = output["depth"]
+    return _numpy(depth).reshape(depth.shape[1], *depth.shape[-2:])
+
+
+def _numpy(tensor: torch.Tensor) -> F32:
+    return np.asarray(tensor.float().cpu().numpy(), np.float32)
+
+
+def _free_host_mib() -> int:
+    """Return memory that this machine has, within the container's limit."""
+    lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+    free = int(lines["MemAvailable"].split()[0]) // 1024
+    group = Path("/sys/fs/cgroup")
+    try:
+        limit = int((group / "memory.max").read_text())
+        used = int((group / "memory.current").read_text())
+    except (OSError, ValueError):  # no limit
+        return free
+    return min(free, (limit - used) // 2**20)
+
+
+@contextmanager
+def _building(device: torch.device) -> Iterator[None]:
+    """Build on the device: random numbers for a giant take minutes on a CPU."""
+    with torch.device(device) if device.type == "cuda" else nullcontext():
+        yield

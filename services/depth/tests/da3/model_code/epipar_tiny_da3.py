@@ -1,0 +1,65 @@
+"""A backbone of the published class, an eighth as wide, for models of 0.4 million parameters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from depth_anything_3.model.dinov2.dinov2 import DinoV2
+from depth_anything_3.model.dinov2.vision_transformer import DinoVisionTransformer
+from torch import nn
+
+
+class TinyBackbone(DinoV2):  # type: ignore[misc,unused-ignore] # untyped where it is absent
+    """48 wide, 6 deep."""
+
+    def __init__(self, out_layers: list[int], cat_token: bool, starts: int) -> None:
+        nn.Module.__init__(self)
+        self.name = "tiny"
+        self.out_layers = out_layers
+        self.alt_start = starts
+        self.cat_token = cat_token
+        shared: dict[str, Any] = {"alt_start": starts, "qknorm_start": starts, "rope_start": starts}
+        self.pretrained = DinoVisionTransformer(
+            img_size=70,
+            patch_size=14,
+            embed_dim=48,
+            depth=6,
+            num_heads=3,
+            mlp_ratio=4,
+            ffn_layer="mlp",
+            cat_token=cat_token,
+            **shared,
+        )
+
+
+class GreedyBackbone(TinyBackbone):
+    """Runs out of memory with more than 3 images, as the allocator of a card does."""
+
+    def forward(self, x: Any, **options: Any) -> Any:
+        """Refuse, or go on."""
+        import torch
+
+        if x.shape[1] > 3:
+            raise torch.OutOfMemoryError(f"{x.shape[1]} images: out of memory")
+        return super().forward(x, **options)
+
+
+class SlowBackbone(TinyBackbone):
+    """Goes through its layers many times: work that takes minutes unless it is broken off."""
+
+    def forward(self, x: Any, **options: Any) -> Any:
+        """Go through all layers, again and again."""
+        for _ in range(100_000):
+            answer = super().forward(x, **options)
+        return answer
+
+
+class CrashingBackbone(TinyBackbone):
+    """Kills its process, as the kernel does when memory ends."""
+
+    def forward(self, x: Any, **options: Any) -> Any:
+        """Die."""
+        import os
+        import signal
+
+        os.kill(os.getpid(), signal.SIGKILL)

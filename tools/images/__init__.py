@@ -1,0 +1,1 @@
+"""Container images: which there are, how they are built, how large they became."""
