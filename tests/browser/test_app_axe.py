@@ -84,6 +84,31 @@ def fill_refused(page: Page) -> None:
     page.get_by_text("The engine cannot run now").wait_for()
 
 
+def put_a_box(page: Page) -> None:
+    """Begin to remove something."""
+    page.locator("epipar-viewer").evaluate("it => it.whenSettled()")
+    show_details(page)
+    page.get_by_role("button", name="Remove something").click()
+    page.get_by_role("button", name="Remove what is in the box").and_(
+        page.locator(":enabled")
+    ).wait_for()
+
+
+def fill_and_highlight(page: Page) -> None:
+    """Fill, compare, and show what was filled."""
+    page.locator("epipar-viewer").wait_for()
+    show_details(page)
+    page.get_by_role("button", name="Fill missing regions").click()
+    page.get_by_text("Find what is missing").wait_for()
+    page.evaluate("fetch('/fake/release?job=jobs/fill34567abc&count=1000', { method: 'POST' })")
+    page.get_by_role("slider", name="Before and after").wait_for()
+    hide = page.get_by_role("button", name="Hide details")
+    if page.evaluate("innerWidth < 800"):
+        hide.click()
+    page.get_by_role("button", name="What was filled").click()
+    page.locator(".legend").wait_for()
+
+
 def nothing(page: Page) -> None:
     """Leave the page as it is."""
 
@@ -108,6 +133,9 @@ STATES: dict[str, tuple[str, str, str, Callable[[Page], None]]] = {
     "scene-gone": ("full", "scenes/none", "It is not there", nothing),
     "new-export": ("full", "scenes/office", "Office", new_export),
     "fill-refused": ("full", "scenes/office", "Office", fill_refused),
+    "box": ("full", "scenes/office", "Office", put_a_box),
+    "filled": ("full", "scenes/office", "Office", fill_and_highlight),
+    "unfilled-highlight": ("full", "scenes/office?color=provenance", "Nothing here", nothing),
     "view": ("full", "view?src=/files/room.glb&title=Room", "Room", nothing),
     "view-of-nothing": ("full", "view", "Nothing to view", nothing),
     "view-broken": ("full", "view?src=/files/none/tileset.json", "cannot be shown", nothing),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -238,3 +239,119 @@ def test_missing_regions_are_filled_and_compared_with_before(
     page.screenshot(path=pictures / "before-after.png")
     page.get_by_label("Compare with before").uncheck()
     expect(page.locator("epipar-viewer")).to_have_count(1)
+
+
+def mark_by_keys(gateway: ScriptedGateway, page: Page) -> None:
+    """Open the office and put a box into it, by the keyboard alone."""
+    page.goto(f"{gateway.url}/#/scenes/office")
+    page.locator("epipar-viewer.after").evaluate("it => it.whenSettled()")
+    press_until(page, "Tab", "Remove something")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Remove what is in the box")).to_be_enabled()
+    # The box has the focus, and says so.
+    page.wait_for_function(
+        "document.querySelector('.after').shadowRoot.activeElement?.className === 'region'"
+    )
+
+
+def test_what_a_box_holds_is_removed_by_the_keyboard_alone(
+    gateway: ScriptedGateway, new_page: NewPage, pictures: Path
+) -> None:
+    page = new_page(reduced_motion="reduce")
+    mark_by_keys(gateway, page)
+    region = "JSON.stringify(document.querySelector('.after').region)"
+    before = page.evaluate(region)
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Shift+ArrowRight")
+    page.wait_for_function(f"before => {region} !== before", arg=before)
+    box = page.evaluate(f"JSON.parse({region})")
+    page.screenshot(path=pictures / "box.png")
+    press_until(page, "Tab", "Remove what is in the box")
+    page.keyboard.press("Enter")
+    page.get_by_text("Find what is missing").wait_for()
+    expect(page.locator("epipar-viewer .region")).to_have_count(0)
+    (asked,) = gateway.pull("look")["asked"]
+    assert asked["intent"] == "INTENT_REMOVE"
+    (shape,) = asked["masks"]["regions"]
+    for corner, values in (("min", box["min"]), ("max", box["max"])):
+        told = [shape["box"][corner].get(axis, 0.0) for axis in "xyz"]
+        assert told == pytest.approx(values, abs=1e-9)
+    job = f"jobs/{asked['completionName'].replace('-', '')}"
+    gateway.pull(f"release?job={job}&count=1000")
+    page.get_by_role("slider", name="Before and after").wait_for()
+    expect(page.get_by_role("button", name="Removed")).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_text("It is gone")).to_be_visible()
+    link = page.get_by_role("link", name="Full, GLB")
+    expect(link).to_have_attribute("href", re.compile(asked["completionName"]))
+    expect(page.get_by_role("button", name="Fill missing regions")).to_be_enabled()
+
+
+def test_escape_ends_the_box_and_asks_for_nothing(
+    gateway: ScriptedGateway, new_page: NewPage
+) -> None:
+    page = new_page(reduced_motion="reduce")
+    mark_by_keys(gateway, page)
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("group", name="Remove something")).to_be_hidden()
+    expect(page.locator("epipar-viewer .region")).to_have_count(0)
+    expect(page.get_by_role("button", name="Remove something")).to_be_focused()
+    assert gateway.pull("look")["asked"] == []
+
+
+def test_a_removal_that_is_refused_says_why(gateway: ScriptedGateway, new_page: NewPage) -> None:
+    gateway.pull("completion?off=1")
+    page = new_page(viewport=PHONE, has_touch=True, reduced_motion="reduce")
+    page.goto(f"{gateway.url}/#/scenes/office")
+    page.locator("epipar-viewer").evaluate("it => it.whenSettled()")
+    page.get_by_role("button", name="Show details").click()
+    page.get_by_role("button", name="Remove something").click()
+    page.get_by_role("button", name="Remove what is in the box").click()
+    expect(page.get_by_role("alert")).to_contain_text("The engine cannot run now")
+
+
+def test_what_was_filled_is_shown_and_stands_in_the_address(
+    gateway: ScriptedGateway, new_page: NewPage, pictures: Path
+) -> None:
+    page = new_page(reduced_motion="reduce")
+    page.goto(f"{gateway.url}/#/scenes/office")
+    page.locator("epipar-viewer").evaluate("it => it.whenSettled()")
+    highlight = page.get_by_role("button", name="What was filled")
+    # What the camera saw has nothing to highlight.
+    expect(highlight).to_have_count(0)
+    page.get_by_role("button", name="Fill missing regions").click()
+    page.get_by_text("Find what is missing").wait_for()
+    gateway.pull("release?job=jobs/fill34567abc&count=1000")
+    page.get_by_role("slider", name="Before and after").wait_for()
+    highlight.click()
+    expect(page).to_have_url(re.compile(r"[?&]color=provenance(&|$)"))
+    legend = page.locator(".legend")
+    expect(legend).to_contain_text("Where points come from")
+    expect(legend).to_contain_text("From another view")
+    expect(legend).to_contain_text("83 %")
+    expect(legend).not_to_contain_text("Painted")
+    page.screenshot(path=pictures / "provenance.png")
+    page.reload()
+    expect(highlight).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("epipar-viewer.after")).to_have_js_property("colorMode", "provenance")
+
+
+def test_keys_in_either_viewer_change_both_and_the_address(
+    gateway: ScriptedGateway, new_page: NewPage
+) -> None:
+    page = new_page(reduced_motion="reduce")
+    page.goto(f"{gateway.url}/#/scenes/office")
+    page.get_by_role("button", name="Fill missing regions").click()
+    page.get_by_text("Find what is missing").wait_for()
+    gateway.pull("release?job=jobs/fill34567abc&count=1000")
+    page.get_by_role("slider", name="Before and after").wait_for()
+    page.locator("epipar-viewer.before canvas").focus()
+    for key in "hc":
+        page.keyboard.press(key)
+    expect(page).to_have_url(re.compile(r"color=confidence&show=cameras"))
+    # A page that renders again, as with each answer of the server, keeps them.
+    page.evaluate("document.querySelector('ep-scene').requestUpdate()")
+    page.evaluate("document.querySelector('ep-stage').updateComplete")
+    for which in ("before", "after"):
+        viewer = page.locator(f"epipar-viewer.{which}")
+        expect(viewer).to_have_js_property("colorMode", "confidence")
+        expect(viewer).to_have_js_property("showCameras", value=True)

@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from epipar_scene.arrays import F64
 from tests.browser.element_site import (
+    VIEWER,
     ElementPage,
     Site,
     build,
@@ -18,7 +19,7 @@ from tests.browser.element_site import (
     export_card,
     launch,
 )
-from tests.browser.test_app_axe import RULES, VIEWER
+from tests.browser.test_app_axe import RULES
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -159,7 +160,7 @@ def test_keys_move_it_and_with_shift_its_sides(view: ElementPage) -> None:
         ("Shift+ArrowLeft", [[0, 0, 0], [-step, 0, 0]]),
     ):
         view.page.keyboard.press(key)
-        expected = expected + change
+        expected = expected + np.array(change, np.float64)
         assert np.allclose(box(view), expected, atol=1e-6), key
     view.page.keyboard.press("Shift+PageUp")
     assert box(view)[1, 2] > expected[1, 2]

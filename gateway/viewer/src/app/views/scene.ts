@@ -24,7 +24,7 @@ import { choiceSection, emptyStage } from './scene_choice';
 import { fillRequest, fillSection, removeRequest } from './scene_fill';
 import { completionOf, isRemoval, modelsOf, shownOf, type Model } from './scene_models';
 import { downloadsSection, factsSection, isFailed, jobsSection } from './scene_side';
-import { readSettings, VIEW_DEFAULTS } from './view_settings';
+import { readSettings, VIEW_DEFAULTS, type ViewSettings } from './view_settings';
 import './export_dialog';
 import type { ExportDialog } from './export_dialog';
 import './job_panel';
@@ -179,6 +179,7 @@ export class ScenePage extends Part {
       .heading=${sceneTitle(scene)}
       .shown=${shownOf(scene, model, this.compared && model.completion !== '', this.completed?.filled)}
       .settings=${this.settings}
+      @ep-settings=${this.onSettings}
       .marking=${this.marking}
       @ep-region=${(event: CustomEvent<Region>) => void this.removeIn(scene, event.detail)}
       @ep-region-end=${this.endMarking}
@@ -303,6 +304,10 @@ export class ScenePage extends Part {
     // On a phone the panel lies over the scene.
     if (!window.matchMedia('(min-width: 800px)').matches) this.sideOpen = false;
   }
+
+  private readonly onSettings = (event: CustomEvent<ViewSettings>): void => {
+    this.settings = event.detail;
+  };
 
   private readonly endMarking = (): void => {
     if (!this.marking) return;

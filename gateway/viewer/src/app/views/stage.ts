@@ -33,7 +33,11 @@ export interface Shown {
   readonly filled?: FilledCounts;
 }
 
-/** Fires "ep-region" (detail: a Region) when a box is to be emptied, "ep-region-end" when it is not. */
+/**
+ * Fires "ep-settings" (detail: ViewSettings) when a person changes them;
+ * "ep-region" (detail: a Region) when a box is to be emptied,
+ * "ep-region-end" when it is not.
+ */
 
 @customElement('ep-stage')
 export class Stage extends Part {
@@ -274,8 +278,11 @@ export class Stage extends Part {
   }
 
   private change(change: Partial<ViewSettings>): void {
-    this.settings = { ...this.settings, ...change };
-    replaceParams(paramsOf(this.settings));
+    const settings = { ...this.settings, ...change };
+    this.settings = settings;
+    replaceParams(paramsOf(settings));
+    // Who gives the settings gives them again with each rendering: they must be the same then.
+    this.dispatchEvent(new CustomEvent('ep-settings', { detail: settings, bubbles: true }));
   }
 
   private readonly onStats = (event: CustomEvent<ViewerStats>): void => {

@@ -5,13 +5,17 @@ import { makeProblem } from '../api/errors';
 import { viewableUrl } from '../router';
 import { Part } from '../ui/part';
 import { problemCard } from '../ui/pieces';
-import { readSettings, VIEW_DEFAULTS } from './view_settings';
+import { readSettings, VIEW_DEFAULTS, type ViewSettings } from './view_settings';
 import './stage';
 
 @customElement('ep-view')
 export class ViewPage extends Part {
   @property({ attribute: false }) params = new URLSearchParams();
   private settings = VIEW_DEFAULTS;
+
+  private readonly onSettings = (event: CustomEvent<ViewSettings>): void => {
+    this.settings = event.detail;
+  };
 
   protected override willUpdate(changed: PropertyValues<this>): void {
     if (changed.has('params')) this.settings = readSettings(this.params);
@@ -41,6 +45,7 @@ export class ViewPage extends Part {
           .heading=${title}
           .shown=${{ src, ...(cameras !== null && { cameras }) }}
           .settings=${this.settings}
+          @ep-settings=${this.onSettings}
         ></ep-stage>
       </div>
     </div>`;
