@@ -17,7 +17,7 @@ TEST_WORKERS ?= 2
 PACKAGES := libs/api libs/scene libs/kit libs/client services/depth services/export services/inpaint gateway gateway/envoy
 # OpenMP and friends would oversubscribe the cores: work is parallel across frames.
 export OMP_NUM_THREADS ?= 1
-.PHONY: help install viewer gen check protos lint types layers check-viewer chromium test test-viewer test-worker test-da3 demo bench bench-depth bench-export bench-completion bench-gateway bench-viewer bench-da3 sample clean
+.PHONY: help install viewer gen check protos lint types layers check-viewer chromium test test-viewer test-worker test-da3 test-postgres demo bench bench-depth bench-export bench-completion bench-gateway bench-viewer bench-da3 sample images test-images k8s-check test-cluster clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -117,6 +117,12 @@ test-da3: $(DA3_VENV)/.installed  ## the tests of the engine da3 with tiny model
 bench-da3: $(DA3_VENV)/.installed  ## da3: frames a second and memory by model, with random weights (accuracy is not measured)
 	$(DA3_VENV)/bin/python -m benchmarks.da3 --write
 
+test-postgres: $(STAMP)  ## gateways on PostgreSQL, a suite on PostgreSQL and S3; installs the server where that is possible
+	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || { if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql; } >/dev/null; \
+	else echo "no PostgreSQL server: install the package postgresql"; exit 1; fi; }
+	$(BIN)/pytest gateway/tests/test_replicas.py gateway/tests/test_database.py tests/e2e/test_suite_s3.py
+
 demo: $(STAMP) viewer  ## the sample, from clip to browser: reconstructed, completed, compared, served
 	$(BIN)/epipar demo
 
@@ -139,6 +145,18 @@ bench-viewer: $(STAMP) viewer chromium  ## viewer: 10 M points beside one THREE.
 
 sample: $(STAMP)  ## render the sample clip again (about 10 CPU-minutes)
 	$(BIN)/python -m tools.render_sample
+
+images: $(STAMP)  ## build the images with docker, podman or buildah, and print their sizes (IMAGES="epipar-export …")
+	$(BIN)/python -m tools.images $(IMAGES)
+
+test-images: $(STAMP)  ## build an image and start it locked in; needs root, buildah and mmdebstrap
+	EPIPAR_TEST_IMAGES=1 $(BIN)/pytest -n 0 tests/images
+
+k8s-check: $(STAMP)  ## render every overlay of k8s/ and check it: schemas, references, security, networks, settings
+	$(BIN)/python -m tools.k8s_check
+
+test-cluster: $(STAMP)  ## the tests on a real cluster: kubectl's current context (docs/operate/cluster.md)
+	$(BIN)/pytest -n 0 -m cluster tests/cluster
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) $(VIEWER)/node_modules $(VIEWER)/dist $(WEB) .mypy_cache .ruff_cache .pytest_cache demo

@@ -90,6 +90,13 @@ def _add_up(commands: Commands) -> None:
         "--port", type=port, default=DEFAULT_PORT, help="of the one address; default: %(default)s"
     )
     parser.add_argument("--data", default=DEFAULT_DATA, metavar="DIR", help="default: %(default)s")
+    parser.add_argument(
+        "--store",
+        default="",
+        metavar="URL",
+        help="artifacts elsewhere: s3://BUCKET/PREFIX (with AWS_* or EPIPAR_STORE_S3_*); "
+        "default: DIR/store",
+    )
     parser.add_argument("--open", action="store_true", help="open it in the browser")
     parser.add_argument(
         "--grace",

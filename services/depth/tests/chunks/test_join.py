@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -278,7 +278,7 @@ def test_no_prediction_outlives_the_next_question(tmp_path):
     alive = []
 
     class Watching(Rehearsal):
-        answers: ClassVar = []
+        answers: ClassVar[list[Any]] = []
 
         def predict(self, frames):
             alive.append(sum(answer() is not None for answer in self.answers))
