@@ -99,8 +99,9 @@ class Service:
 class Suite:
     """A whole suite, run as a user runs it: `epipar up` on free ports in a folder of its own."""
 
-    def __init__(self, folder: Path, **environment: str) -> None:
+    def __init__(self, folder: Path, *, store_url: str = "", **environment: str) -> None:
         self.folder = folder
+        self._options = ["--store", store_url] if store_url else []
         self._environment = {**os.environ, **environment}
         self._told: queue.Queue[dict[str, Any]] = queue.Queue()
         self._reader: threading.Thread | None = None
@@ -131,7 +132,7 @@ class Suite:
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "up.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [*command, "--data", str(self.folder), "--grace", "1"],
+                [*command, "--data", str(self.folder), "--grace", "1", *self._options],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,

@@ -22,23 +22,23 @@ ROLE = "epipar"
 START_S = 60.0
 
 
-def binaries() -> Path:
-    """Return the folder of PostgreSQL's programs, or skip."""
+def binaries() -> Path | None:
+    """Return the folder of PostgreSQL's programs, None where there is no server."""
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: path.parts[-2])
     on_path = shutil.which("initdb")
     if on_path is not None:
         folders.insert(0, Path(on_path).resolve().parent)
-    found = next((folder for folder in reversed(folders) if (folder / "postgres").is_file()), None)
-    if found is None:
-        pytest.skip("there is no PostgreSQL server; apt-get install postgresql")
-    return found
+    return next((folder for folder in reversed(folders) if (folder / "postgres").is_file()), None)
 
 
 class PostgresServer:
     """A cluster on a loopback port, run by somebody who is not root; leaves nothing behind."""
 
     def __init__(self) -> None:
-        self._bin = binaries()
+        found = binaries()
+        if found is None:
+            pytest.skip("there is no PostgreSQL server; apt-get install postgresql")
+        self._bin = found
         self._folder = Path(tempfile.mkdtemp(prefix="epipar-pg-"))
         self._process: subprocess.Popen[bytes] | None = None
         with socket.socket() as free:

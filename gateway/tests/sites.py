@@ -18,10 +18,12 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from epipar_gateway.files.guard import Guard
 from epipar_gateway.http_server import HttpServer
 from epipar_gateway.uploads.book import UploadBook
+from epipar_gateway.uploads.bucket_book import BucketBook
 from epipar_gateway.uploads.limits import UploadLimits
 from epipar_gateway.web_app import make_web_app
 
@@ -50,7 +52,7 @@ class Site:
 
     root: Path
     address: str
-    book: UploadBook
+    book: UploadBook | BucketBook
     session: aiohttp.ClientSession
 
     async def create(self, size: int, **values: str) -> str:
@@ -152,6 +154,15 @@ async def site(
     """Serve the application on a free port; values beside are limits of uploads."""
     book = UploadBook(root, UploadLimits(**limits))
     app = make_web_app(root, book, web_dir, guard=guard)
+    async with served(app, root, book) as site:
+        yield site
+
+
+@asynccontextmanager
+async def served(
+    app: web.Application, root: Path, book: UploadBook | BucketBook
+) -> AsyncIterator[Site]:
+    """Serve an application on a free port."""
     async with (
         HttpServer(app, "127.0.0.1", 0, grace_s=1.0) as server,
         # Raw paths and bodies: the client must not tidy up what a test sends on purpose.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from epipar_gateway.database import Database, checked_database_url, dbos_url
 from epipar_kit.settings import SettingsError
 
 from .fake_compute import FakeCompute, failing, working
+from .postgres import PostgresServer
 from .suite import all_of, put_upload, running_suite
 from .test_recovery import Gateway, assert_whole, hang, is_progress
 from .test_retries import GONE
@@ -86,17 +87,15 @@ async def test_writers_take_turns_and_readers_do_not_wait(tmp_path: Path) -> Non
     database.close()
 
 
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[PostgresServer]:
+    with PostgresServer() as server:
+        yield server
+
+
 @pytest.fixture
-def postgres_url() -> str:
-    url = os.environ.get("EPIPAR_TEST_POSTGRES_URL", "")
-    if not url:
-        pytest.skip("no PostgreSQL: set EPIPAR_TEST_POSTGRES_URL to an empty database's URL")
-    engine = sa.create_engine(checked_database_url(url))
-    with engine.begin() as connection:
-        tables.metadata.drop_all(connection)
-        connection.execute(sa.text("DROP SCHEMA IF EXISTS dbos CASCADE"))
-    engine.dispose()
-    return url
+def postgres_url(postgres: PostgresServer) -> str:
+    return postgres.new_database()
 
 
 async def test_the_same_code_runs_on_postgresql(

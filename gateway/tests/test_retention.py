@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
 import sqlalchemy as sa
 from dbos import DBOS
 
 from epipar.scene.v1 import job_service_pb2 as pb
 from epipar_gateway import retention
 from epipar_gateway.tables import job_events, jobs, request_ids
+from epipar_gateway.uploads.book import UploadBook
+from epipar_gateway.uploads.limits import UploadLimits
+from epipar_gateway.uploads_in_use import UploadsInUse
+from epipar_kit.errors import NotFoundError
 
 from .fake_compute import FakeCompute, working
 from .suite import Suite, running_suite
@@ -55,3 +60,25 @@ async def test_nothing_young_is_removed(suite: Suite) -> None:
     job = await suite.ended(await suite.start(request_id="r-1"))
     assert set((await sweep(suite)).values()) == {0}
     assert (await suite.jobs.GetJob(pb.GetJobRequest(name=job.name))).job == job
+
+
+async def test_an_upload_that_a_job_waits_for_outlives_its_time(
+    store: Path, fake: FakeCompute
+) -> None:
+    far = 4e9
+    async with running_suite(store, fake) as suite:
+        book = UploadBook(store, UploadLimits(sealed_retention_s=60))
+        book.in_use = UploadsInUse(suite.gateway.database)
+        gate = asyncio.Event()
+        fake.script["Predict"].append(working(gate=gate))
+        needed, idle = suite.upload(), suite.upload()
+        request = pb.StartReconstructionRequest(upload=needed)
+        job = (await suite.jobs.StartReconstruction(request)).job
+        await suite.until(job, "progress")
+        assert await asyncio.to_thread(book.sweep, far) == 1
+        assert book.sealed(needed).name == needed
+        with pytest.raises(NotFoundError):
+            book.sealed(idle)
+        gate.set()
+        await suite.ended(job)
+        assert await asyncio.to_thread(book.sweep, far) == 1

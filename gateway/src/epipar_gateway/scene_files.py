@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from epipar.common.v1 import artifact_pb2
@@ -14,12 +14,13 @@ from epipar.scene.v1 import scene_service_pb2 as pb
 from epipar_gateway.ids import is_scene_id
 from epipar_gateway.job_state import time_from_us
 from epipar_kit.errors import EpiparError, NotFoundError
-from epipar_kit.keys import is_hidden_part
 from epipar_kit.messages import artifact_to_message, stored_artifact_to_message
 from epipar_kit.store import ArtifactStore
 
 SCENES = "scenes"
 MANIFEST = "scene.json"
+
+_ASKED_AT_ONCE = 8  # of a bucket, each question is a request
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +47,11 @@ class SceneFiles:
 
     def finished(self) -> Iterator[FoundScene]:
         """Yield all finished scenes whose names can be ids."""
-        for folder in self._folders(SCENES):
-            manifest = folder / MANIFEST
-            if is_scene_id(folder.name) and manifest.is_file():
-                yield FoundScene(folder.name, manifest.stat().st_mtime_ns // 1000)
+        names = [name for name in self._store.folders(SCENES) if is_scene_id(name)]
+        with ThreadPoolExecutor(_ASKED_AT_ONCE, "scenes") as threads:
+            for scene in threads.map(self._found, names):
+                if scene is not None:
+                    yield scene
 
     def describe(self, scene_id: str, scene: pb.Scene) -> None:
         """Fill in what the files say: frames, artifacts, exports, completions, thumbnail."""
@@ -65,32 +67,39 @@ class SceneFiles:
         for picture in self._artifacts("thumbnails", f"{scene_id}.jpg"):
             scene.thumbnail.CopyFrom(picture)
 
+    def _found(self, scene_id: str) -> FoundScene | None:
+        try:
+            modified_us = self._store.modified_us(f"{SCENES}/{scene_id}/{MANIFEST}")
+        except NotFoundError:
+            return None
+        return FoundScene(scene_id, modified_us)
+
     def _exports(self, scene_uri: str) -> Iterator[pb.Export]:
-        for folder in self._folders(f"{scene_uri}/exports"):
-            uri = f"{scene_uri}/exports/{folder.name}"
+        for name in self._store.folders(f"{scene_uri}/exports"):
+            uri = f"{scene_uri}/exports/{name}"
             manifest = self._manifest(f"{uri}/export.json")
             if manifest is None:
                 continue
             listed = [artifact_to_message(values, uri) for values in manifest.get("artifacts", [])]
             yield pb.Export(
-                name=folder.name,
+                name=name,
                 artifacts=[*listed, *self._artifacts(uri, "export.json")],
-                create_time=time_from_us(_created_us(manifest, folder / "export.json")),
+                create_time=time_from_us(self._created_us(manifest, f"{uri}/export.json")),
             )
 
     def _completions(self, scene_uri: str) -> Iterator[pb.Completion]:
-        for folder in self._folders(f"{scene_uri}/completions"):
-            uri = f"{scene_uri}/completions/{folder.name}"
+        for name in self._store.folders(f"{scene_uri}/completions"):
+            uri = f"{scene_uri}/completions/{name}"
             manifest = self._manifest(f"{uri}/completion.json")
             if manifest is None:
                 continue
             engine = manifest.get("engine", "")
             yield pb.Completion(
-                name=folder.name,
+                name=name,
                 engine=str(engine.get("name", "") if isinstance(engine, dict) else engine),
                 artifacts=self._artifacts(uri, "completion.json", MANIFEST, "transforms.json"),
                 exports=self._exports(uri),
-                create_time=time_from_us(_created_us(manifest, folder / "completion.json")),
+                create_time=time_from_us(self._created_us(manifest, f"{uri}/completion.json")),
             )
 
     def _artifacts(self, uri: str, *names: str) -> list[artifact_pb2.Artifact]:
@@ -102,14 +111,6 @@ class SceneFiles:
                 continue
         return found
 
-    def _folders(self, key: str) -> list[Path]:
-        try:
-            folder = self._store.local_path(key)
-            entries = sorted(folder.iterdir())
-        except (EpiparError, OSError):  # not there, or vanishing
-            return []
-        return [entry for entry in entries if entry.is_dir() and not is_hidden_part(entry.name)]
-
     def _manifest(self, key: str) -> dict[str, Any] | None:
         """Read a manifest; None where it is missing or broken: then the output is not finished."""
         try:
@@ -118,9 +119,8 @@ class SceneFiles:
             return None
         return manifest if isinstance(manifest, dict) else None
 
-
-def _created_us(manifest: dict[str, Any], path: Path) -> int:
-    try:
-        return int(datetime.fromisoformat(str(manifest["created"])).timestamp() * 1e6)
-    except (KeyError, ValueError):
-        return path.stat().st_mtime_ns // 1000
+    def _created_us(self, manifest: dict[str, Any], key: str) -> int:
+        try:
+            return int(datetime.fromisoformat(str(manifest["created"])).timestamp() * 1e6)
+        except (KeyError, ValueError):
+            return self._store.modified_us(key)

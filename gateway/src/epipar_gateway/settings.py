@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from epipar_gateway.database import checked_database_url
+from epipar_gateway.files.senders import Redirects
 from epipar_gateway.retry import RetryPolicy
 from epipar_kit.settings import ServerSettings, is_loopback
 
@@ -122,6 +124,15 @@ class GatewaySettings(ServerSettings):
     max_upload_bytes: int = Field(
         default=20 * 1024**3, ge=1024, le=10 * 1024**4, description="Largest upload."
     )
+    files_redirect_s: float = Field(
+        default=0.0,
+        ge=0,
+        le=7 * 86_400,
+        description="On an S3 store /files sends clients there by URLs that hold so long; 0: never.",
+    )
+    files_redirect_min_bytes: int = Field(
+        default=1024 * 1024, ge=0, description="Smaller files are sent from here all the same."
+    )
     web_dir: Path | None = Field(
         default=None, description="Folder of the built viewer; the packaged one by default."
     )
@@ -146,6 +157,18 @@ class GatewaySettings(ServerSettings):
     def refused_engines(self) -> frozenset[str]:
         """Names of engines that are refused."""
         return frozenset(filter(None, map(str.strip, self.disabled_engines.split(","))))
+
+    @property
+    def redirects(self) -> Redirects:
+        """When clients of /files are sent to the bucket."""
+        return Redirects(self.files_redirect_s, self.files_redirect_min_bytes)
+
+    @property
+    def bucket_origin(self) -> str:
+        """Origin of the signed URLs that pages are sent to, "" where they are not."""
+        endpoint = self.s3.public_endpoint or self.s3.endpoint
+        parts = urlsplit(endpoint)
+        return f"{parts.scheme}://{parts.netloc}" if self.files_redirect_s and endpoint else ""
 
     @property
     def addresses(self) -> dict[str, str]:

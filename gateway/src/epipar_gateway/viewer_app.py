@@ -18,20 +18,16 @@ PACKAGED_WEB = Path(__file__).parent / "web"
 
 _INDEX = "index.html"
 _ASSETS = "assets/"
+_POLICY = (
+    "default-src 'self'",
+    "script-src 'self' 'wasm-unsafe-eval'",  # the decoders are WebAssembly
+    "worker-src 'self' blob:",
+    "style-src 'self' 'unsafe-inline'",
+    "object-src 'none'",
+    "base-uri 'self'",
+    "form-action 'self'",
+)
 _SECURITY = {
-    "Content-Security-Policy": "; ".join(
-        (
-            "default-src 'self'",
-            "script-src 'self' 'wasm-unsafe-eval'",  # the decoders are WebAssembly
-            "worker-src 'self' blob:",
-            "img-src 'self' blob: data:",
-            "connect-src 'self' blob: data:",
-            "style-src 'self' 'unsafe-inline'",
-            "object-src 'none'",
-            "base-uri 'self'",
-            "form-action 'self'",
-        )
-    ),
     "Cross-Origin-Opener-Policy": "same-origin",
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
@@ -57,11 +53,15 @@ class ViewerRoutes:
 
     Args:
         web_dir: the folder; the one in this package by default. It may appear later.
+        bucket_origin: where signed URLs of artifacts lead to, "" where there are none.
     """
 
-    def __init__(self, web_dir: Path | None = None) -> None:
+    def __init__(self, web_dir: Path | None = None, bucket_origin: str = "") -> None:
         self._folder = web_dir if web_dir is not None else PACKAGED_WEB
         self._files = PackedFiles()
+        sources = " ".join(filter(None, ("'self' blob: data:", bucket_origin)))
+        policy = (*_POLICY, f"img-src {sources}", f"connect-src {sources}")
+        self._security = {**_SECURITY, "Content-Security-Policy": "; ".join(policy)}
 
     def add_to(self, app: web.Application) -> None:
         """Add the routes; they take what no other route took before."""
@@ -75,11 +75,11 @@ class ViewerRoutes:
             cache = (
                 "public, max-age=31536000, immutable" if name.startswith(_ASSETS) else "no-cache"
             )
-            headers = {**_SECURITY, "Cache-Control": cache}
+            headers = {**self._security, "Cache-Control": cache}
             return await send_file(request, path, page_type(name), headers, opener=self._files.open)
         except (FileNotFoundError, NotFoundError, InvalidInputError):
             if name == _INDEX:
-                return _not_built()
+                return self._not_built()
             raise web.HTTPNotFound from None
 
     def _path(self, name: str) -> Path:
@@ -87,11 +87,10 @@ class ViewerRoutes:
             raise FileNotFoundError(name)
         return FolderStore(self._folder).local_path(name)
 
-
-def _not_built() -> web.Response:
-    return web.Response(
-        status=503,
-        text=_NOT_BUILT,
-        content_type="text/html",
-        headers={**_SECURITY, "Cache-Control": "no-store"},
-    )
+    def _not_built(self) -> web.Response:
+        return web.Response(
+            status=503,
+            text=_NOT_BUILT,
+            content_type="text/html",
+            headers={**self._security, "Cache-Control": "no-store"},
+        )

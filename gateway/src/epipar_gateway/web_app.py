@@ -9,10 +9,11 @@ from aiohttp import web
 
 from epipar_gateway.files.guard import Guard
 from epipar_gateway.files.routes import FileRoutes
+from epipar_gateway.files.senders import ArtifactSender, FolderSender
 from epipar_gateway.hosts import known_hosts
 from epipar_gateway.http_errors import errors_as_json
-from epipar_gateway.uploads.book import UploadBook
 from epipar_gateway.uploads.desk import UploadDesk
+from epipar_gateway.uploads.seams import Uploads
 from epipar_gateway.uploads.tus import TusRoutes, name_version
 from epipar_gateway.viewer_app import ViewerRoutes
 
@@ -33,27 +34,30 @@ class WebLimits:
 
 
 def make_web_app(
-    store_root: Path,
-    book: UploadBook,
+    store: Path | ArtifactSender,
+    book: Uploads,
     web_dir: Path | None = None,
     limits: WebLimits | None = None,
     *,
     guard: Guard | None = None,
+    bucket_origin: str = "",
 ) -> web.Application:
     """Return the application; serve it with HttpServer.
 
     Args:
-        store_root: folder of the store whose scenes are served.
+        store: the store whose scenes are served: its folder, or what sends them.
         book: where uploads go.
         web_dir: the built viewer; the packaged one by default.
         limits: bounds of HTTP.
         guard: asked before every artifact; everything is allowed by default.
+        bucket_origin: where signed URLs lead to, which pages must be allowed to read.
     """
     app = _bare_app(limits)
     app.on_response_prepare.append(name_version)
     TusRoutes(UploadDesk(book)).add_to(app)
-    FileRoutes(store_root, guard=guard).add_to(app)
-    ViewerRoutes(web_dir).add_to(app)
+    sender = FolderSender(store) if isinstance(store, Path) else store
+    FileRoutes(sender, guard=guard).add_to(app)
+    ViewerRoutes(web_dir, bucket_origin).add_to(app)
     return app
 
 
@@ -62,7 +66,7 @@ def make_files_app(
 ) -> web.Application:
     """Return an application that shows any file of a folder, without uploads."""
     app = _bare_app(limits)
-    FileRoutes(root, prefixes=()).add_to(app)
+    FileRoutes(FolderSender(root), prefixes=()).add_to(app)
     ViewerRoutes(web_dir).add_to(app)
     return app
 

@@ -312,6 +312,22 @@ def test_a_commit_whose_writer_dies_before_the_naming_is_finished_by_the_next_re
     stage.close()
 
 
+def test_an_output_deleted_before_its_commit_was_tidied_up_can_be_made_again(
+    store: S3Store,
+) -> None:
+    with store.stage("x", "h", MANIFEST) as stage:
+        fill(stage)
+        stage.publish()
+        committed = replace(stage._claim, manifest=MANIFEST, is_committed=True)
+    store._outputs.write("x", committed, None)  # killed between the parts' end and its own
+    store.delete("x")
+    assert store.finished("x", "h2", MANIFEST) is None
+    with store.stage("x", "h2", MANIFEST) as stage:
+        fill(stage)
+        stage.publish()
+    assert store.finished("x", "h2", MANIFEST) == {"content_hash": "h2"}
+
+
 def test_signed_urls_read_and_write_one_file_for_whoever_has_them(store: S3Store) -> None:
     store.write("a/cloud.ply", b"0123456789")
     url = store.presign("GET", "a/cloud.ply", 60)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from urllib.parse import quote
 
 from aiohttp import web
 
 from epipar_gateway.files.guard import AllowAll, Guard
 from epipar_gateway.files.media_types import artifact_type
-from epipar_gateway.files.sending import send_file
+from epipar_gateway.files.senders import ArtifactSender
 from epipar_kit.errors import NotFoundError
-from epipar_kit.folder_store import FolderStore
 from epipar_kit.keys import checked_key
 
 PUBLIC_PREFIXES = ("scenes/", "thumbnails/")
@@ -25,22 +23,22 @@ _INERT = "default-src 'none'; sandbox"
 
 
 class FileRoutes:
-    """Serves the files of a folder; ``add_to`` puts it on an application.
+    """Serves the files of a store; ``add_to`` puts it on an application.
 
     Args:
-        root: the store's folder.
+        sender: where they are sent from.
         prefixes: keys must begin with one of these; empty for any.
         guard: asked before every file.
     """
 
     def __init__(
         self,
-        root: Path,
+        sender: ArtifactSender,
         *,
         prefixes: tuple[str, ...] = PUBLIC_PREFIXES,
         guard: Guard | None = None,
     ) -> None:
-        self._store = FolderStore(root)
+        self._sender = sender
         self._prefixes = prefixes
         self._guard: Guard = guard if guard is not None else AllowAll()
 
@@ -60,8 +58,7 @@ class FileRoutes:
         if request.query.get("download") == "1":
             headers["Content-Disposition"] = _attachment(download_name(key))
         try:
-            path = await asyncio.to_thread(self._store.local_path, key, field="key")
-            return await send_file(request, path, artifact_type(key), headers)
+            return await self._sender.send(request, key, artifact_type(key), headers)
         except FileNotFoundError:
             raise _not_found(key) from None
 

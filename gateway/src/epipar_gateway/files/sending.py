@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import Protocol
 
 from aiohttp import web
 
@@ -20,6 +21,25 @@ from epipar_gateway.files.stored import ENCODINGS, StoredFile, open_stored
 from epipar_gateway.http_errors import HttpRefusalError
 
 Opener = Callable[[Path, tuple[str, ...]], StoredFile]
+
+Send = Callable[[web.StreamResponse, int, int], Awaitable[None]]
+"""Sends some bytes, first and count, as the body of a response that is prepared."""
+
+
+class Sendable(Protocol):
+    """What must be known of a file to answer for it."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+
+    @property
+    def etag(self) -> str:
+        """Strong validator in quotes."""
+
+    @property
+    def encoding(self) -> str:
+        """Content encoding, "" for the file as it is."""
 
 
 async def send_file(
@@ -49,15 +69,24 @@ async def send_file(
     accept = request.headers.get("Accept-Encoding", "")
     encodings = () if wanted else accepted_encodings(accept, tuple(ENCODINGS))
     stored = await asyncio.to_thread(opener, path, encodings)
+
+    async def send(_response: web.StreamResponse, first: int, count: int) -> None:
+        await _send(request, stored, first, count)
+
     try:
-        return await _answer(request, stored, wanted, {"Content-Type": media_type, **headers})
+        return await answer(request, stored, {"Content-Type": media_type, **headers}, send)
     finally:
         stored.file.close()
 
 
-async def _answer(
-    request: web.Request, stored: StoredFile, wanted: str, headers: Mapping[str, str]
+async def answer(
+    request: web.Request, stored: Sendable, headers: Mapping[str, str], send: Send
 ) -> web.StreamResponse:
+    """Answer conditions and ranges; ``send`` then sends the bytes that are wanted.
+
+    Raises:
+        HttpRefusalError: 416, the range lies beyond the end.
+    """
     response = web.StreamResponse(
         headers={
             **headers,
@@ -73,7 +102,7 @@ async def _answer(
         await response.prepare(request)
         await response.write_eof()
         return response
-    part = _part(request, stored, wanted)
+    part = _part(request, stored, request.headers.get("Range", ""))
     if part is not None:
         response.set_status(206)
         response.headers["Content-Range"] = part.content_range(stored.size)
@@ -83,12 +112,12 @@ async def _answer(
     response.content_length = count
     await response.prepare(request)
     if request.method != "HEAD" and count:
-        await _send(request, stored, first, count)
+        await send(response, first, count)
     await response.write_eof()
     return response
 
 
-def _part(request: web.Request, stored: StoredFile, wanted: str) -> ByteRange | None:
+def _part(request: web.Request, stored: Sendable, wanted: str) -> ByteRange | None:
     if not wanted or request.method != "GET":
         return None
     if_range = request.headers.get("If-Range")

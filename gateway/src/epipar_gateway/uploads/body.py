@@ -12,7 +12,7 @@ from aiohttp import ClientPayloadError, http_exceptions, web
 
 from epipar_gateway.uploads.limits import UploadLimits
 from epipar_gateway.uploads.metadata import Checksum
-from epipar_gateway.uploads.receiving import Receiving
+from epipar_gateway.uploads.seams import ReceivingUpload
 from epipar_gateway.uploads.threads import Threads
 from epipar_kit.errors import InvalidInputError, LimitExceededError
 
@@ -48,7 +48,7 @@ class BodyWriter:
     """
 
     def __init__(
-        self, body: Body, receiving: Receiving, limits: UploadLimits, threads: Threads
+        self, body: Body, receiving: ReceivingUpload, limits: UploadLimits, threads: Threads
     ) -> None:
         self._body = body
         self._receiving = receiving
@@ -79,7 +79,7 @@ class BodyWriter:
             BodyBrokenOffError: the client went silent or away.
             LimitExceededError: INPUT_TOO_LARGE, it goes beyond the file's size.
             WrongChecksumError: CORRUPT_ARTIFACT; none of it counts.
-            EpiparError: what Receiving.append raises.
+            EpiparError: what append raises.
         """
         receiving = self._receiving
         digest = hashlib.new(checksum.algorithm) if checksum is not None else None

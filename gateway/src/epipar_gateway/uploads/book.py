@@ -19,13 +19,13 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
+from epipar_gateway.uploads.creation import check_count, new_record
+from epipar_gateway.uploads.expiring import InUse, expired, nothing_in_use
 from epipar_gateway.uploads.limits import UploadLimits
-from epipar_gateway.uploads.media import media_type_of_upload
 from epipar_gateway.uploads.metadata import UploadMetadata
 from epipar_gateway.uploads.receiving import (
     DATA_FILE,
@@ -39,11 +39,12 @@ from epipar_gateway.uploads.record import (
     SealedUpload,
     UploadRecord,
     is_upload_id,
-    new_upload_id,
     read_record,
     write_record,
 )
 from epipar_gateway.uploads.sealing import seal_file, undo_half_a_seal
+from epipar_gateway.uploads.seams import ReceivingUpload
+from epipar_gateway.uploads.status import UploadStatus, expiry, id_of, not_sealed
 from epipar_kit.errors import (
     CorruptArtifactError,
     InvalidInputError,
@@ -62,30 +63,16 @@ _TRASH_AGE_S = 3600.0
 _MAX_HASHES = 256
 
 
-@dataclass(frozen=True, slots=True)
-class UploadStatus:
-    """An upload as it is now.
+class UploadBook:
+    """All uploads of one store folder.
 
     Attributes:
-        record: what upload.json holds.
-        offset: how many bytes have come and count.
-        expires_at: when it is removed, seconds since 1970; None for never.
+        limits: bounds.
+        in_use: asked before something is removed because it is old.
     """
 
-    record: UploadRecord
-    offset: int
-    expires_at: float | None
-
-    @property
-    def is_whole(self) -> bool:
-        """All bytes have come; perhaps it is not sealed yet."""
-        return self.offset == self.record.size
-
-
-class UploadBook:
-    """All uploads of one store."""
-
     def __init__(self, store_root: Path, limits: UploadLimits | None = None) -> None:
+        self.in_use: InUse = nothing_in_use
         self.limits = limits if limits is not None else UploadLimits()
         self._root = store_root / FOLDER
         self._creating = threading.Lock()
@@ -99,35 +86,13 @@ class UploadBook:
             LimitExceededError: INPUT_TOO_LARGE, or TOO_MANY_REQUESTS for too many unfinished.
             StorageFullError: DISK_FULL, the file would not fit.
         """
-        limits = self.limits
-        if size < 1:
-            raise InvalidInputError("BAD_REQUEST", "Upload-Length", "the file is empty")
-        if size > limits.max_upload_bytes:
-            raise LimitExceededError(
-                "INPUT_TOO_LARGE",
-                f"{metadata.file_name!r} has {size} bytes; at most {limits.max_upload_bytes} "
-                "are taken",
-                subject="upload",
-                limit=limits.max_upload_bytes,
-            )
-        kind = media_type_of_upload(metadata.file_name)
-        record = UploadRecord(
-            new_upload_id(),
-            "receiving",
-            size,
-            metadata.file_name,
-            kind.media_type,
-            time.time(),
-            metadata.sha256,
-            metadata.display_name,
-            metadata.header,
-        )
+        record = new_record(size, metadata, self.limits)
         with self._creating, typed_storage_errors():
             self._root.mkdir(parents=True, exist_ok=True)
             self._check_room(record)
             self._make_folder(record)
         log.info("upload_created", upload=record.name, size_bytes=size, file=record.file_name)
-        return UploadStatus(record, 0, record.created_at + limits.retention_s)
+        return UploadStatus(record, 0, record.created_at + self.limits.retention_s)
 
     def status(self, upload_id: str) -> UploadStatus:
         """Tell how far an upload is.
@@ -154,8 +119,10 @@ class UploadBook:
         folder, record = self._read(upload_id)
         return Receiving(folder, record, self._hashes.pop(upload_id, None))
 
-    def close(self, receiving: Receiving) -> None:
+    def close(self, receiving: ReceivingUpload) -> None:
         """Free the lock and keep the running hash for the next request."""
+        if not isinstance(receiving, Receiving):
+            raise TypeError(f"{receiving.record.name!r} was opened by another book")
         receiving.close()
         self._hashes[receiving.record.upload_id] = receiving.hash
         while len(self._hashes) > _MAX_HASHES:
@@ -179,7 +146,7 @@ class UploadBook:
         receiving = self.open(upload_id)
         try:
             if receiving.missing:
-                raise _not_sealed(record.name, receiving.offset, record.size)
+                raise not_sealed(record.name, receiving.offset, record.size)
             sealed = seal_file(receiving, self.limits)
         except StorageFullError:
             raise
@@ -202,9 +169,9 @@ class UploadBook:
             NotFoundError: NOT_FOUND.
             NotReadyError: SCENE_INCOMPLETE, bytes are missing or it is being sealed.
         """
-        status = self.status(_id_of(name))
+        status = self.status(id_of(name))
         if status.record.state != "sealed":
-            raise _not_sealed(name, status.offset, status.record.size)
+            raise not_sealed(name, status.offset, status.record.size)
         return status.record.sealed()
 
     def remove(self, name: str) -> None:
@@ -213,7 +180,7 @@ class UploadBook:
         Raises:
             NotFoundError: NOT_FOUND.
         """
-        upload_id = _id_of(name)
+        upload_id = id_of(name)
         folder = self._root / upload_id
         trash = self._root / hidden_name(upload_id)
         try:
@@ -235,13 +202,11 @@ class UploadBook:
         """
         now = time.time() if now is None else now
         removed = 0
-        for folder in self._folders():
+        ids = [folder.name for folder in self._folders()]
+        for status in expired(ids, self.status, now, self.in_use):
             try:
-                status = self.status(folder.name)
-                if status.expires_at is None or status.expires_at > now:
-                    continue
                 if status.record.state == "receiving":
-                    with self.open(folder.name):  # not under somebody's pen
+                    with self.open(status.record.upload_id):  # not under somebody's pen
                         self.remove(status.record.name)
                 else:
                     self.remove(status.record.name)
@@ -272,13 +237,7 @@ class UploadBook:
             if status.record.state == "receiving":
                 count += 1
                 coming += status.record.size - status.offset
-        if count >= self.limits.max_receiving:
-            raise LimitExceededError(
-                "TOO_MANY_REQUESTS",
-                f"{count} uploads are unfinished, as many as may be; try again later",
-                subject="uploads",
-                retry_after_s=30.0,
-            )
+        check_count(count, self.limits)
         free = shutil.disk_usage(self._root).free - self.limits.min_free_bytes - coming
         if record.size > free:
             raise StorageFullError(
@@ -295,16 +254,12 @@ class UploadBook:
         sync_path(self._root)
 
     def _expiry(self, folder: Path, record: UploadRecord) -> float | None:
-        limits = self.limits
-        sealed = record.state == "sealed"
-        keep_s = limits.sealed_retention_s if sealed else limits.retention_s
-        if keep_s is None:
-            return None
+        name = record.file_name if record.state == "sealed" else DATA_FILE
         try:
-            touched = (folder / (record.file_name if sealed else DATA_FILE)).stat().st_mtime
+            touched = (folder / name).stat().st_mtime
         except FileNotFoundError:
             touched = record.created_at
-        return touched + keep_s
+        return expiry(record, touched, self.limits)
 
     def _folders(self) -> list[Path]:
         try:
@@ -330,18 +285,3 @@ class UploadBook:
         for entry in entries:
             if is_hidden_part(entry.name) and now - entry.stat().st_mtime > _TRASH_AGE_S:
                 shutil.rmtree(entry.path, ignore_errors=True)
-
-
-def _id_of(name: str) -> str:
-    prefix, _, upload_id = name.partition("/")
-    if prefix != FOLDER or not is_upload_id(upload_id):
-        raise upload_not_found(name)
-    return upload_id
-
-
-def _not_sealed(name: str, offset: int, size: int) -> NotReadyError:
-    return NotReadyError(
-        "SCENE_INCOMPLETE",
-        f"{name!r} is not finished: {offset} of {size} bytes have come",
-        subject=name,
-    )

@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 import structlog
 
 from epipar_gateway.uploads.body import Body, BodyWriter
-from epipar_gateway.uploads.book import UploadBook, UploadStatus
 from epipar_gateway.uploads.metadata import Checksum, UploadMetadata
-from epipar_gateway.uploads.receiving import Receiving
+from epipar_gateway.uploads.seams import ReceivingUpload, Uploads
+from epipar_gateway.uploads.status import UploadStatus
 from epipar_gateway.uploads.threads import Threads
 from epipar_kit.errors import (
     EpiparError,
@@ -38,7 +38,7 @@ class WrongOffsetError(NotReadyError):
 class UploadDesk:
     """Lets one request at a time write an upload, and seals what is whole."""
 
-    def __init__(self, book: UploadBook) -> None:
+    def __init__(self, book: Uploads) -> None:
         self.book = book
         self._threads = Threads()
         self._writers: dict[str, BodyWriter] = {}
@@ -144,7 +144,7 @@ class UploadDesk:
     async def _seal(self, upload_id: str) -> None:
         await self._threads.seal(self.book.seal, upload_id)
 
-    async def _open(self, upload_id: str) -> Receiving:
+    async def _open(self, upload_id: str) -> ReceivingUpload:
         """Lock an upload; a silent writer gives way, a living one does not."""
         try:
             return await self._threads.write(self.book.open, upload_id)
@@ -158,7 +158,7 @@ class UploadDesk:
 
     async def _write(
         self,
-        receiving: Receiving,
+        receiving: ReceivingUpload,
         offset: int,
         body: Body,
         length: int | None,
@@ -182,7 +182,7 @@ class UploadDesk:
                 await self._threads.write(self.book.remove, name)
             raise
 
-    async def _close(self, receiving: Receiving) -> None:
+    async def _close(self, receiving: ReceivingUpload) -> None:
         try:
             await self._threads.write(self.book.close, receiving)
         finally:

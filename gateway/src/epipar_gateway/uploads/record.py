@@ -17,7 +17,7 @@ PHOTOS_FOLDER = "images"
 FOLDER = "uploads"
 """Uploads lie below this prefix of the store, and their names begin with it."""
 
-_SCHEMA = 1
+SCHEMA = 1
 _ID = re.compile(r"[a-z2-7]{26}")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 
@@ -115,7 +115,7 @@ def is_upload_id(text: str) -> bool:
 
 def write_record(folder: Path, record: UploadRecord) -> None:
     """Write upload.json through to the disk."""
-    write_atomic(folder / RECORD_FILE, json.dumps({"schema": _SCHEMA, **asdict(record)}).encode())
+    write_atomic(folder / RECORD_FILE, json.dumps({"schema": SCHEMA, **asdict(record)}).encode())
 
 
 def read_record(folder: Path) -> UploadRecord:
@@ -125,11 +125,19 @@ def read_record(folder: Path) -> UploadRecord:
         FileNotFoundError: there is none.
         CorruptArtifactError: CORRUPT_ARTIFACT.
     """
-    data = (folder / RECORD_FILE).read_bytes()
+    return record_from_json((folder / RECORD_FILE).read_bytes(), f"{FOLDER}/{folder.name}")
+
+
+def record_from_json(data: bytes, name: str) -> UploadRecord:
+    """Read what upload.json of an upload holds.
+
+    Raises:
+        CorruptArtifactError: CORRUPT_ARTIFACT.
+    """
     try:
         values: dict[str, Any] = json.loads(data)
         return UploadRecord(**{field.name: values[field.name] for field in fields(UploadRecord)})
     except (ValueError, TypeError, KeyError) as error:
         raise CorruptArtifactError(
-            "CORRUPT_ARTIFACT", f"{FOLDER}/{folder.name}/{RECORD_FILE} cannot be read: {error}"
+            "CORRUPT_ARTIFACT", f"{name}/{RECORD_FILE} cannot be read: {error}"
         ) from None

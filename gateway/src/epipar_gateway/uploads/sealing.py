@@ -34,11 +34,7 @@ def seal_file(receiving: Receiving, limits: UploadLimits) -> UploadRecord:
     receiving.sync()
     sha256 = receiving.sha256()
     if record.wanted_sha256 not in ("", sha256):
-        raise WrongHashError(
-            "CORRUPT_ARTIFACT",
-            "sha256",
-            f"{record.file_name!r} has sha256 {sha256}; it must be {record.wanted_sha256}",
-        )
+        raise wrong_hash(record, sha256)
     key = f"{record.name}/{record.file_name}"
     with typed_storage_errors():
         if media_type_of_upload(record.file_name).kind is Kind.PHOTOS:
@@ -49,6 +45,15 @@ def seal_file(receiving: Receiving, limits: UploadLimits) -> UploadRecord:
         sealed = replace(record, state="sealed", sha256=sha256, key=key)
         write_record(folder, sealed)
     return sealed
+
+
+def wrong_hash(record: UploadRecord, sha256: str) -> WrongHashError:
+    """Return the error for a file that has another hash than its sender named."""
+    return WrongHashError(
+        "CORRUPT_ARTIFACT",
+        "sha256",
+        f"{record.file_name!r} has sha256 {sha256}; it must be {record.wanted_sha256}",
+    )
 
 
 def undo_half_a_seal(folder: Path, record: UploadRecord) -> None:

@@ -14,11 +14,11 @@ from aiohttp import web
 
 from epipar_gateway.http_errors import Handler, HttpRefusalError
 from epipar_gateway.uploads.body import BodyBrokenOffError, WrongChecksumError
-from epipar_gateway.uploads.book import UploadStatus
 from epipar_gateway.uploads.desk import UploadDesk, WrongOffsetError
 from epipar_gateway.uploads.metadata import CHECKSUMS, parse_checksum, parse_metadata
 from epipar_gateway.uploads.record import FOLDER
 from epipar_gateway.uploads.sealing import WrongHashError
+from epipar_gateway.uploads.status import UploadStatus
 from epipar_kit.errors import InvalidInputError
 
 VERSION = "1.0.0"

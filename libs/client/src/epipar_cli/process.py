@@ -47,7 +47,7 @@ class ServiceProcess:
         cls,
         spec: PartSpec,
         *,
-        store: Path,
+        store: Path | str,
         log: Path,
         settings: Mapping[str, str] | None = None,
         arguments: Sequence[str] = (),
@@ -57,7 +57,7 @@ class ServiceProcess:
 
         Args:
             spec: which service.
-            store: absolute path of the store's root.
+            store: absolute path of the store's root, or its URL.
             log: file that its standard error is appended to.
             settings: by their names without the service's prefix; without PORT it takes a free
                 one.
@@ -170,7 +170,7 @@ class ServiceProcess:
 
 
 def _environment(
-    spec: PartSpec, store: Path, grace_s: float, settings: Mapping[str, str]
+    spec: PartSpec, store: Path | str, grace_s: float, settings: Mapping[str, str]
 ) -> dict[str, str]:
     """Return the child's environment: ours, but plain text on loopback whatever it says of TLS."""
     prefix = spec.env_prefix
@@ -183,7 +183,7 @@ def _environment(
         f"{prefix}STOP_ON_STDIN_EOF": "true",
     }
     environment[f"{prefix}GRACE_S"] = f"{grace_s:g}"
-    environment["EPIPAR_STORE_URL"] = store.as_uri()
+    environment["EPIPAR_STORE_URL"] = store if isinstance(store, str) else store.as_uri()
     return environment | {f"{prefix}{name}": value for name, value in settings.items()}
 
 

@@ -26,14 +26,25 @@ _ROTATE_EVERY_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class SuiteFolders:
-    """Where a suite keeps what it has: artifacts, databases and logs below one folder."""
+    """Where a suite keeps what it has: artifacts, databases and logs below one folder.
+
+    Attributes:
+        data: that folder.
+        store_url: a store that lies elsewhere; "" for one in the folder.
+    """
 
     data: Path
+    store_url: str = ""
 
     @property
     def store(self) -> Path:
-        """Root of the artifact store."""
+        """Root of the artifact store where that is a folder here."""
         return self.data / "store"
+
+    @property
+    def shown_store(self) -> str:
+        """The store, for people."""
+        return self.store_url or str(self.store)
 
     @property
     def gateway(self) -> Path:
@@ -47,7 +58,8 @@ class SuiteFolders:
 
     def make(self) -> None:
         """Make what is absent."""
-        for folder in (self.store, self.gateway, self.logs):
+        own = () if self.store_url else (self.store,)
+        for folder in (*own, self.gateway, self.logs):
             folder.mkdir(parents=True, exist_ok=True)
 
 
@@ -169,7 +181,7 @@ class LocalSuite:
         grace_s = min(self._grace_s, _DOOR_GRACE_S) if spec.role == "door" else self._grace_s
         supervisor = Supervisor(
             spec,
-            store=self.folders.store,
+            store=self.folders.store_url or self.folders.store,
             logs=self.folders.logs,
             settings=settings,
             grace_s=grace_s,
@@ -184,15 +196,22 @@ class LocalSuite:
 
 @contextlib.asynccontextmanager
 async def running_suite(
-    data: Path, *, port: int, grace_s: float, reporter: Reporter
+    data: Path, *, port: int, grace_s: float, reporter: Reporter, store_url: str = ""
 ) -> AsyncIterator[LocalSuite]:
     """Start a suite on a data folder and stop it when the context ends.
+
+    Args:
+        data: where it keeps what it has.
+        port: of the one address.
+        grace_s: how long calls may go on when it stops.
+        reporter: told what happens.
+        store_url: of an artifact store elsewhere; "" for one in the data folder.
 
     Raises:
         UnavailableError: a part does not start.
         NotReadyError: another suite runs on the folder.
     """
-    folders = SuiteFolders(data)
+    folders = SuiteFolders(data, store_url)
     folders.make()
     with _held(data):
         suite = LocalSuite(folders, port=port, grace_s=grace_s, reporter=reporter)

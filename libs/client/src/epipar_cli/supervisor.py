@@ -25,7 +25,7 @@ class Supervisor:
 
     Args:
         spec: which part.
-        store: root of the suite's store.
+        store: root of the suite's store, or its URL.
         logs: folder of the logs.
         settings: by their names without the part's prefix.
         grace_s: how long calls may go on when it is told to stop.
@@ -36,7 +36,7 @@ class Supervisor:
         self,
         spec: PartSpec,
         *,
-        store: Path,
+        store: Path | str,
         logs: Path,
         settings: Mapping[str, str],
         grace_s: float,

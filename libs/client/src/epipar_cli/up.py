@@ -21,7 +21,11 @@ async def run(arguments: Namespace, reporter: Reporter) -> None:
     """
     data = Path(arguments.data).resolve()
     async with running_suite(
-        data, port=arguments.port, grace_s=arguments.grace, reporter=reporter
+        data,
+        port=arguments.port,
+        grace_s=arguments.grace,
+        reporter=reporter,
+        store_url=arguments.store,
     ) as suite:
         tell_ready(suite, reporter)
         if arguments.open and suite.address:
@@ -42,7 +46,7 @@ def tell_ready(suite: LocalSuite, reporter: Reporter) -> None:
             "address": suite.address,
             "services": suite.services,
             "pids": suite.pids,
-            "store": str(suite.folders.store),
+            "store": suite.folders.shown_store,
             "logs": str(suite.folders.logs),
             "pid": os.getpid(),
         },

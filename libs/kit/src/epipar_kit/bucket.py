@@ -85,7 +85,7 @@ class Bucket:
         Raises:
             EngineUnavailableError: STORE_UNAVAILABLE.
         """
-        next(self.objects(""), None)
+        self.has_any("", lambda _: True)
 
     def head(self, key: str) -> StoredObject:
         """Describe an object.
@@ -218,11 +218,15 @@ class Bucket:
         """
         self._repeated(source, lambda: self._client.copy(source, target))
 
-    def objects(self, prefix: str) -> Iterator[StoredObject]:
-        """Yield all objects whose keys begin with ``{prefix}/``, sorted by key."""
-        with self._typed(prefix):
-            for batch in self._client.list(prefix or None):
-                yield from map(_object_of, batch)
+    def objects(self, prefix: str) -> list[StoredObject]:
+        """Return all objects whose keys begin with ``{prefix}/``, sorted by key."""
+        return self._repeated(prefix, lambda: list(self._listed(prefix)))
+
+    def has_any(self, prefix: str, wanted: Callable[[str], bool]) -> bool:
+        """Tell whether a key that begins with ``{prefix}/`` is wanted, reading no more than needed."""
+        return self._repeated(
+            prefix, lambda: any(wanted(found.key) for found in self._listed(prefix))
+        )
 
     def folders(self, prefix: str) -> list[str]:
         """Return the names of the folders right below a prefix, sorted."""
@@ -241,6 +245,10 @@ class Bucket:
         import obstore
 
         return str(obstore.sign(self._public, method, key, timedelta(seconds=expires_s)))
+
+    def _listed(self, prefix: str) -> Iterator[StoredObject]:
+        for batch in self._client.list(prefix or None):
+            yield from map(_object_of, batch)
 
     def _repeated(self, key: str, ask: Callable[[], _Result]) -> _Result:
         deadline_s = time.monotonic() + self.options.patience_s

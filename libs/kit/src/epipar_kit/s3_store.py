@@ -79,7 +79,7 @@ class S3Store:
         try:
             self.bucket.head(uri)
         except NotFoundError:
-            return next(self._below(uri), None) is not None
+            return self._is_folder(uri)
         return True
 
     def stat(self, uri: str) -> Artifact:
@@ -132,7 +132,7 @@ class S3Store:
             AlreadyExistsError: OUTPUT_EXISTS, the name is a folder's.
         """
         checked_key(uri)
-        if next(self._below(uri), None) is not None:
+        if self._is_folder(uri):
             raise output_exists(uri)
         if isinstance(data, bytes):
             return self._put(uri, data, len(data), hashlib.sha256(data).hexdigest())
@@ -244,13 +244,13 @@ class S3Store:
 
     def _below(self, prefix: str) -> Iterator[StoredObject]:
         """Yield the objects below a folder, without the store's own."""
-        cut = len(prefix) + 1 if prefix else 0
-        for found in self.bucket.objects(prefix):
-            if not any(map(is_hidden_part, found.key[cut:].split("/"))):
-                yield found
+        return (found for found in self.bucket.objects(prefix) if _is_shown(found.key, prefix))
+
+    def _is_folder(self, uri: str) -> bool:
+        return self.bucket.has_any(uri, lambda key: _is_shown(key, uri))
 
     def _refuse_existing(self, output_uri: str) -> None:
-        if next(self._below(output_uri), None) is not None:
+        if self._is_folder(output_uri):
             raise output_exists(output_uri)
         try:
             self.bucket.head(output_uri)
@@ -285,6 +285,12 @@ class S3Store:
                 index, json.dumps({name: found.etag for name, found in now.items()}).encode()
             )
         held.touch()
+
+
+def _is_shown(key: str, prefix: str) -> bool:
+    """Tell whether a key below a folder is not the store's own."""
+    inside = key[len(prefix) + 1 :] if prefix else key
+    return not any(map(is_hidden_part, inside.split("/")))
 
 
 class _RangeReader(io.RawIOBase):
