@@ -17,7 +17,7 @@ TEST_WORKERS ?= 2
 PACKAGES := libs/api libs/scene libs/kit libs/client services/depth services/export services/inpaint gateway gateway/envoy
 # OpenMP and friends would oversubscribe the cores: work is parallel across frames.
 export OMP_NUM_THREADS ?= 1
-.PHONY: help install viewer gen check protos lint types layers check-viewer chromium test test-viewer test-worker test-postgres demo bench bench-depth bench-export bench-completion bench-gateway bench-viewer sample clean
+.PHONY: help install viewer gen check protos lint types layers check-viewer chromium test test-viewer test-worker test-da3 test-postgres demo bench bench-depth bench-export bench-completion bench-gateway bench-viewer bench-da3 sample images test-images k8s-check test-cluster clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -100,6 +100,23 @@ test-worker: $(STAMP) $(WORKER_VENV)/.installed  ## the nerfiller worker's tests
 	cd $(WORKER) && OMP_NUM_THREADS=1 $(CURDIR)/$(WORKER_VENV)/bin/python -m pytest
 	EPIPAR_WORKER_PYTHON=$(CURDIR)/$(WORKER_VENV)/bin/python $(BIN)/pytest -n 0 -m worker tests/e2e
 
+# The engine da3 needs torch, which the suite does not: it is tested in an environment of its own.
+DA3_VENV := .envs/da3
+DA3_PIP := $(DA3_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --retries 10 --timeout 60
+$(DA3_VENV)/.installed: services/depth/pyproject.toml services/depth/da3-requirements.txt services/depth/da3-constraints.txt constraints.txt libs/api/pyproject.toml libs/kit/pyproject.toml libs/scene/pyproject.toml
+	@test -x $(DA3_VENV)/bin/python || $(PYTHON) -m venv $(DA3_VENV) || { rm -rf $(DA3_VENV); \
+	  echo "$(PYTHON) cannot make a virtual environment. On Debian or Ubuntu: apt-get install python3-venv"; exit 1; }
+	$(DA3_PIP) torch==2.13.0
+	$(DA3_PIP) -c constraints.txt -c services/depth/da3-constraints.txt -e ./libs/api -e ./libs/scene -e ./libs/kit -e './services/depth[da3]' hypothesis psutil pytest pytest-asyncio pytest-timeout pytest-xdist
+	$(DA3_PIP) --no-deps --require-hashes -r services/depth/da3-requirements.txt
+	@touch $@
+
+test-da3: $(DA3_VENV)/.installed  ## the tests of the engine da3 with tiny models of the real package, in their own environment (torch: 1 GB)
+	OMP_NUM_THREADS=1 $(DA3_VENV)/bin/python -m pytest -n $(TEST_WORKERS) --dist loadfile -m "not gpu" services/depth/tests/da3
+
+bench-da3: $(DA3_VENV)/.installed  ## da3: frames a second and memory by model, with random weights (accuracy is not measured)
+	$(DA3_VENV)/bin/python -m benchmarks.da3 --write
+
 test-postgres: $(STAMP)  ## gateways on PostgreSQL, a suite on PostgreSQL and S3; installs the server where that is possible
 	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || { if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql; } >/dev/null; \
@@ -128,6 +145,18 @@ bench-viewer: $(STAMP) viewer chromium  ## viewer: 10 M points beside one THREE.
 
 sample: $(STAMP)  ## render the sample clip again (about 10 CPU-minutes)
 	$(BIN)/python -m tools.render_sample
+
+images: $(STAMP)  ## build the images with docker, podman or buildah, and print their sizes (IMAGES="epipar-export …")
+	$(BIN)/python -m tools.images $(IMAGES)
+
+test-images: $(STAMP)  ## build an image and start it locked in; needs root, buildah and mmdebstrap
+	EPIPAR_TEST_IMAGES=1 $(BIN)/pytest -n 0 tests/images
+
+k8s-check: $(STAMP)  ## render every overlay of k8s/ and check it: schemas, references, security, networks, settings
+	$(BIN)/python -m tools.k8s_check
+
+test-cluster: $(STAMP)  ## the tests on a real cluster: kubectl's current context (docs/operate/cluster.md)
+	$(BIN)/pytest -n 0 -m cluster tests/cluster
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) $(VIEWER)/node_modules $(VIEWER)/dist $(WEB) .mypy_cache .ruff_cache .pytest_cache demo

@@ -54,7 +54,7 @@ def _texts(distribution: Distribution) -> list[Path]:
 def _licence(distribution: Distribution) -> str:
     metadata = distribution.metadata
     for field in ("License-Expression", "License"):
-        lines = (metadata.get(field) or "").strip().splitlines()
+        lines = "".join((metadata.get_all(field) or [])[:1]).strip().splitlines()
         if lines and len(lines[0]) < 80:
             return lines[0]
     found = [

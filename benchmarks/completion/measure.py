@@ -70,7 +70,8 @@ class Bench:
     def measure_speed(self, case: Case, root: Path, name: str, holes: str) -> None:
         """Complete a case with our engine alone."""
         done, cpu_s = _complete(case, root / "completed")
-        images, depths = ([read(f) for f in done.frames] for read in (done.image, done.depth))
+        images = [done.image(frame) for frame in done.frames]
+        depths = [done.depth(frame) for frame in done.frames]
         self._add(Row(name, holes, NONE, OURS, score(case, images, depths), cpu_s))
 
     def write_sheets(self) -> None:

@@ -55,7 +55,8 @@ class Row:
         cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
         values = [np.nan if cell == "-" else float(cell) for cell in cells[4:]]
         figures = dict(zip(_DIGITS, values[:-1], strict=True))
-        return cls(*cells[:4], Score(**figures), values[-1])
+        scene, holes, disturbance, method = cells[:4]
+        return cls(scene, holes, disturbance, method, Score(**figures), values[-1])
 
 
 def merged(kept: list[Row], fresh: list[Row]) -> list[Row]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from epipar_inpaint.engine import CompletionRequest
+from epipar_inpaint.nerfiller.prior import DEPTH_PRIORS, Prior, make_prior
 from epipar_scene.arrays import F64, U8, Bools
 from epipar_scene.folder import SceneFolder
 from epipar_scene.geometry import backproject
@@ -29,7 +32,10 @@ TINY = {
     "rays_per_batch": 256,
     "perceptual": "off",
     "field_size": "tiny",
+    "diffusion_steps": 4,
+    "tile_px": 32,
 }
+_HASH = "0" * 64
 _HOLE_CENTER = np.array([0.1, -0.1, 4.6])
 _HOLE_RADIUS = 0.9
 
@@ -50,16 +56,20 @@ def main() -> None:
     parser.add_argument("--model", default="", help="staged inpainting model: a folder")
     parser.add_argument("--settings", default="{}", help="JSON object of worker settings")
     parser.add_argument("--views", type=int, default=24)
+    parser.add_argument(
+        "--prior", choices=DEPTH_PRIORS, default=DEPTH_PRIORS[0], help="order of depths in holes"
+    )
     parser.add_argument("--tiny", action="store_true", help="a CPU, a minute, no weights")
     parser.add_argument("--write", action="store_true", help="keep the table in results.md")
     options = parser.parse_args()
-    settings = {"model_id": options.model, **json.loads(options.settings)}
+    settings = {**(TINY if options.tiny else {}), **json.loads(options.settings)}
+    if options.model:
+        settings["model_id"] = options.model
     size, views = ((48, 36), 6) if options.tiny else ((640, 480), options.views)
-    if options.tiny:
-        settings = {**TINY, **json.loads(options.settings)}
     with tempfile.TemporaryDirectory() as folder:
         case = make_case(Path(folder), views, size)
-        result = run_worker(options.python, case, Path(folder), settings)
+        prior = prior_of(options.prior, case, Path(folder))
+        result = run_worker(options.python, case, Path(folder), settings, prior)
         table = report(case, Path(folder) / "out", result)
     print(table)
     if options.write:
@@ -88,17 +98,34 @@ def make_case(folder: Path, views: int, size: tuple[int, int]) -> Case:
     return Case(room, masks, tuple(holes))
 
 
-def run_worker(python: Path, case: Case, folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
+def prior_of(name: str, case: Case, folder: Path) -> Prior:
+    """Make the prior as the service does."""
+    request = CompletionRequest(
+        case.room.root,
+        case.masks,
+        folder / "unused",
+        _HASH,
+        "complete",
+        workers=os.cpu_count() or 1,
+    )
+    return make_prior(name, request, folder / "work", lambda *_: None)
+
+
+def run_worker(
+    python: Path, case: Case, folder: Path, settings: dict[str, Any], prior: Prior
+) -> dict[str, Any]:
     """Run the worker and return its result event."""
-    job = {
+    job: dict[str, Any] = {
         "schema_version": 1,
         "scene": str(case.room.root),
         "masks": str(case.masks),
         "output": str(folder / "out"),
         "work": str(folder / "work"),
-        "content_hash": "0" * 64,
-        "settings": settings,
+        "content_hash": _HASH,
+        "settings": {**settings, **prior.settings},
     }
+    if prior.folder is not None:
+        job["depth_prior"] = str(prior.folder)
     (folder / "job.json").write_text(json.dumps(job))
     command = [str(python), "-m", "epipar_nerfiller", str(folder / "job.json")]
     last: dict[str, Any] = {}
@@ -109,6 +136,8 @@ def run_worker(python: Path, case: Case, folder: Path, settings: dict[str, Any])
                 print(line.rstrip()[:160], file=sys.stderr)
     if last.get("event") != "result":
         raise SystemExit(f"the worker ended with exit code {process.returncode}: {last}")
+    if prior.folder is not None:
+        last["stage_seconds"] = {"prior": prior.seconds, **last["stage_seconds"]}
     return last
 
 
@@ -127,12 +156,14 @@ def report(case: Case, output: Path, result: dict[str, Any]) -> str:
         )
         telea.append(psnr(filled, truth, hole))
         known = scene.depth(frame)[hole]
-        depth.append(np.abs(known - view.seen.depth[hole]) / view.seen.depth[hole])
-    errors = np.concatenate(depth)
+        depth.append((known - view.seen.depth[hole]) / view.seen.depth[hole])
+    signed = np.concatenate(depth)
+    errors = np.abs(signed)
     rows = [
         ("PSNR in holes, dB", f"{np.mean(ours):.2f}"),
         ("the same, Telea per view", f"{np.mean(telea):.2f}"),
         ("depth error in holes, median / 90 %", f"{np.median(errors):.4f} / {_q90(errors):.4f}"),
+        ("the same, median with its sign (below 0: too near)", f"{np.median(signed):+.4f}"),
         *((f"seconds: {stage}", f"{s:.1f}") for stage, s in result["stage_seconds"].items()),
         *((name, f"{value:.4g}") for name, value in result["metrics"].items()),
     ]

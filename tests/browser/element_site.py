@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, Playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright
 
 from epipar_export.exporter import export_cloud
 from epipar_export.options import ExportOptions
@@ -45,6 +45,8 @@ WEBGPU_FLAGS = [
 BACKGROUND = (20, 23, 28)
 PATCHES = np.array([[119, 119, 119], [200, 40, 40], [30, 160, 60], [12, 14, 90]], np.uint8)
 """sRGB of the card's quarters as the scene's camera sees them: upper left, right, lower left, right."""
+ORIGINS = np.array([0, 1, 2, 4], np.uint8)
+"""Provenance of the card's quarters where it counts as filled, in the same order."""
 UNSURE, SURE = 60, 250
 """Confidence of the card's left and right half."""
 _TYPES = {
@@ -55,16 +57,17 @@ _TYPES = {
 }
 
 
-def card_cloud(side: int = 360) -> PointCloud:
+def card_cloud(side: int = 360, *, filled: bool = False) -> PointCloud:
     """A card of four colours, 2 by 2, three units before the world's origin."""
     steps = (np.arange(side) + 0.5) / side * 2 - 1
     x, y = (part.ravel() for part in np.meshgrid(steps, steps))
     positions = np.stack([x, y, np.full(len(x), 3.0)], axis=1)
+    quarter = (y > 0) * 2 + (x > 0)
     return PointCloud(
         positions.astype(np.float32),
-        PATCHES[(y > 0) * 2 + (x > 0)],
+        PATCHES[quarter],
         np.where(x < 0, UNSURE, SURE).astype(np.uint8),
-        None,
+        ORIGINS[quarter] if filled else None,
     )
 
 
@@ -79,7 +82,7 @@ def card_cameras(count: int = 3) -> str:
     return json.dumps({"w": 640, "h": 480, "fl_x": 640, "fl_y": 640, "frames": frames})
 
 
-def export_card(folder: Path, codec: str = "meshopt") -> dict[str, Any]:
+def export_card(folder: Path, codec: str = "meshopt", *, filled: bool = False) -> dict[str, Any]:
     """Export the card with the real exporter; return its export.json."""
     folder.mkdir(parents=True)
     options = ExportOptions(
@@ -89,7 +92,7 @@ def export_card(folder: Path, codec: str = "meshopt") -> dict[str, Any]:
         write_ply=False,
         write_tiles=codec == "meshopt",
     )
-    export_cloud(card_cloud(), folder, options)
+    export_cloud(card_cloud(filled=filled), folder, options)
     (folder / "transforms.json").write_text(card_cameras())
     manifest: dict[str, Any] = json.loads((folder / "export.json").read_text())
     return manifest
@@ -198,7 +201,7 @@ class ElementPage:
     @classmethod
     def open(
         cls,
-        browser: Browser,
+        browser: Browser | BrowserContext,
         site: Site,
         attributes: str,
         size: tuple[int, int] = (480, 360),
@@ -206,14 +209,16 @@ class ElementPage:
         from_site: Site | None = None,
     ) -> ElementPage:
         """Open an empty page of a site and put the element into it."""
-        page = browser.new_page(viewport={"width": size[0], "height": size[1]})
+        page = browser.new_page()
+        page.set_viewport_size({"width": size[0], "height": size[1]})
         found = cls(page, [])
         page.on("pageerror", lambda error: found.errors.append(str(error)))
         page.goto((from_site or site).origin + "/")
         page.evaluate(
             """async ([lib, attributes]) => {
                 window.events = [];
-                for (const name of ['progress', 'first-pixels', 'settled', 'error', 'camera', 'view'])
+                for (const name of ['progress', 'first-pixels', 'settled', 'error', 'camera', 'view',
+                                    'display', 'region', 'region-end'])
                     addEventListener('epipar-' + name, (e) => events.push([name, e.detail]));
                 await import(lib);
                 document.body.innerHTML =

@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Playwright, sync_playwright
 from epipar_scene.arrays import U8
 from tests.browser.element_site import (
     BACKGROUND,
+    ORIGINS,
     PATCHES,
     WEBGPU_FLAGS,
     ElementPage,
@@ -37,10 +38,14 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("element")
     export_card(root / "card")
     export_card(root / "draco", "draco")
+    export_card(root / "filled", filled=True)
+    export_card(root / "filled-draco", "draco", filled=True)
     return {
         "/lib/": build("lib", root / "lib"),
         "/card/": root / "card",
         "/draco/": root / "draco",
+        "/filled/": root / "filled",
+        "/filled-draco/": root / "filled-draco",
     }
 
 
@@ -130,6 +135,59 @@ def test_the_heat_map_shows_confidence_and_h_switches_it(opened: Any) -> None:
     assert np.abs(found[[1, 3]] - high).max() < 20
     view.page.keyboard.press("h")
     assert np.abs(quarters(view.picture()).astype(int) - PATCHES).max() <= 2
+
+
+@pytest.mark.parametrize("source", ["/filled/tileset.json", "/filled-draco/scene_medium.glb"])
+def test_the_highlight_shows_where_points_come_from(opened: Any, source: str) -> None:
+    view = opened(f'src="{source}" edl="0" color-mode="provenance"')
+    assert view.settle()["hasProvenance"]
+    view.look(*BEFORE)
+    found = quarters(view.picture()).astype(int)
+    kinds = view.page.evaluate(
+        "import('/lib/epipar-viewer.js').then((lib) => lib.PROVENANCE_LEGEND.kinds)"
+    )
+    colors = np.array([[int(k["color"][i : i + 2], 16) for i in (1, 3, 5)] for k in kinds])
+    # Seen points are darker greys of themselves, filled ones have their kind's hue, lighter or darker.
+    assert found[0].max() < PATCHES[0].max() * 0.6
+    for quarter in (1, 2, 3):
+        wanted = colors[ORIGINS[quarter]]
+        others = np.delete(colors, ORIGINS[quarter], axis=0)
+        turned = [_angle(found[quarter], color) for color in (wanted, *others)]
+        assert turned[0] < 0.03
+        assert min(turned[1:]) > turned[0]
+    view.page.evaluate("v.colorMode = 'rgb'")
+    assert np.abs(quarters(view.picture()).astype(int) - PATCHES).max() <= 2
+
+
+def _angle(a: Any, b: Any) -> float:
+    """Return the angle between two colours as directions."""
+    cosine = np.dot(a, b) / np.linalg.norm(a) / np.linalg.norm(b)
+    return float(np.arccos(min(cosine, 1.0)))
+
+
+def test_points_of_a_scene_that_was_never_filled_count_as_seen(opened: Any) -> None:
+    view = opened(f'{TILES} edl="0" color-mode="provenance"')
+    assert not view.settle()["hasProvenance"]
+    view.look(*BEFORE)
+    assert quarters(view.picture()).max() < PATCHES.max() * 0.6
+
+
+def test_keys_pressed_at_once_each_count_and_are_told(opened: Any) -> None:
+    view = opened(TILES)
+    view.settle()
+    view.page.evaluate(
+        """() => { for (const key of ['h', 'c', 'p', 'c', 'c'])
+            v.shadowRoot.querySelector('canvas').dispatchEvent(new KeyboardEvent('keydown', { key })) }"""
+    )
+    shown = [(each["colorMode"], each["showCameras"]) for each in view.events("display")]
+    assert shown == [
+        ("confidence", False),
+        ("confidence", True),
+        ("provenance", True),
+        ("provenance", False),
+        ("provenance", True),
+    ]
+    assert view.page.evaluate("[v.colorMode, v.showCameras]") == ["provenance", True]
 
 
 def test_unsure_points_are_hidden_below_the_least_confidence(opened: Any) -> None:

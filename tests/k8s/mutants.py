@@ -18,7 +18,7 @@ class Mutant:
 
     Attributes:
         rule: that must find it.
-        overlay: that it is put into.
+        overlay: that it is put into, with a component perhaps.
         change: does it, to a copy.
         what: in words.
     """
@@ -105,7 +105,7 @@ MUTANTS = [
     Mutant("schema", "cpu", "text for a number", _spec("Deployment", "envoy", replicas="two")),
     Mutant("schema", "keda", "a mistyped field of KEDA's", _spec("ScaledObject", "depth", min=1)),
     Mutant("schema", "kueue", "no cluster queue", _spec("LocalQueue", "epipar", clusterQueue=7)),
-    Mutant("schema", "cpu", "an alert with no expression",
+    Mutant("schema", "cpu + monitoring", "an alert with no expression",
            _inside("PrometheusRule", "epipar", "spec/groups/0/rules/0/expr", None)),
     Mutant("schema-unknown", "cpu", "a removed API",
            lambda w: _get(w, "PodDisruptionBudget", "envoy").update(apiVersion="policy/v1beta1")),
@@ -119,7 +119,7 @@ MUTANTS = [
            _spec("StatefulSet", "gateway", serviceName="gateways")),
     Mutant("grpc-behind-one-address", "cpu", "a service with an address",
            _inside("Service", "depth", "spec/clusterIP", None)),
-    Mutant("scrape-selects-nothing", "cpu", "a port that is not there",
+    Mutant("scrape-selects-nothing", "cpu + monitoring", "a port that is not there",
            _inside("ServiceMonitor", "epipar", "spec/endpoints/0/port", "prometheus")),
     Mutant("reference-unknown", "cpu", "a lost ConfigMap", _remove("ConfigMap", "depth-")),
     Mutant("reference-unknown", "cpu", "a lost account", _remove("ServiceAccount", "envoy")),
@@ -141,6 +141,10 @@ MUTANTS = [
            _inside("Deployment", "depth", f"{_POD}/volumes/0/emptyDir", {})),
     Mutant("scratch-over-limit", "cpu", "more scratch than the pod may write",
            _inside("Deployment", "depth", f"{_POD}/volumes/0/emptyDir/sizeLimit", "900Gi")),
+    Mutant("scratch-over-volume", "cpu", "scratch that its volume does not take",
+           _config("suite-", "EPIPAR_SCRATCH_MAX_BYTES", "53687091200")),
+    Mutant("scratch-over-volume", "cpu", "scratch on the read-only root",
+           _config("suite-", "EPIPAR_SCRATCH_DIR", "/scratch/epipar")),
     Mutant("claim-not-shared", "gpu", "weights for one node alone",
            _spec("PersistentVolumeClaim", "weights", accessModes=["ReadWriteOnce"])),
     Mutant("host-path", "cpu", "a folder of the node",
@@ -229,7 +233,7 @@ MUTANTS = [
     Mutant("network-open", "cpu", "a node's metadata",
            _inside("NetworkPolicy", "store", "spec/egress/0/to/0/ipBlock", {"cidr": "0.0.0.0/0"})),
     Mutant("network-open", "kind", "the database for everybody",
-           _inside("NetworkPolicy", "postgresql", "spec/ingress/0/from/0/podSelector", {})),
+           _inside("NetworkPolicy", "postgresql", "spec/ingress/0/from", None)),
     Mutant("network-open", "cpu", "strangers at the counters",
            _inside("NetworkPolicy", "gateway", "spec/ingress/1/from/0/namespaceSelector", {})),
     Mutant("network-closed", "cpu", "no names", _remove("NetworkPolicy", "dns")),
@@ -261,7 +265,7 @@ MUTANTS = [
            _config("envoy-", "EPIPAR_ENVOY_ALLOW_PUBLIC_WITHOUT_AUTH", "true")),
     Mutant("door-open", "cpu", "no tokens", _config("envoy-", "EPIPAR_ENVOY_JWT_ISSUER", None)),
     Mutant("door-open", "kind", "a trial with an address outside",
-           lambda w: _spec("Service", "envoy", type="LoadBalancer")(w)),
+           _spec("Service", "envoy", type="LoadBalancer")),
     Mutant("job-restarts-in-place", "gpu", "repeats that no policy sees",
            _pod("Job", "inpaint-run", restartPolicy="OnFailure")),
     Mutant("job-endless", "gpu", "no deadline",

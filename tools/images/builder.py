@@ -72,6 +72,8 @@ class Builder:
         arguments = ["build", *self.build_options]
         if self.program != "docker":
             arguments += ["--format", "docker"]  # OCI's own format has no HEALTHCHECK
+        if image.target:
+            arguments += ["--target", image.target]
         if base:
             arguments += ["--build-arg", f"BASE={base}"]
         for name, path in (secrets or {}).items():

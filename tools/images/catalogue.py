@@ -15,11 +15,13 @@ class Image:
     Attributes:
         name: in a registry, without its tag.
         folder: of its Dockerfile, relative to the repository.
+        target: stage of the Dockerfile; "": the last.
         needs_gpu_packages: it holds torch with CUDA: gigabytes, built only when asked for.
     """
 
     name: str
     folder: str
+    target: str = ""
     needs_gpu_packages: bool = False
 
     @property
@@ -34,5 +36,7 @@ IMAGES = (
     Image("epipar-inpaint", "services/inpaint"),
     Image("epipar-gateway", "gateway"),
     Image("epipar-envoy", "gateway/envoy"),
+    Image("epipar-depth-gpu", "services/depth", "gpu", needs_gpu_packages=True),
+    Image("epipar-inpaint-gpu", "services/inpaint/worker", "inpaint-gpu", needs_gpu_packages=True),
     Image("epipar-nerfiller", "services/inpaint/worker", needs_gpu_packages=True),
 )

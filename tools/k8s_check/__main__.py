@@ -5,15 +5,15 @@ from __future__ import annotations
 import sys
 
 from tools.k8s_check.checks import RULES, findings
-from tools.k8s_check.render import COMPONENTS_ON_CPU, OVERLAYS, render_overlay, render_with
+from tools.k8s_check.render import COMPONENTS_ON_CPU, OVERLAYS, render_named
 
 
 def main() -> int:
     """Run the program; return the exit status."""
-    worlds = {name: render_overlay(name) for name in OVERLAYS}
-    worlds |= {f"cpu + {name}": render_with("cpu", [name]) for name in COMPONENTS_ON_CPU}
+    names = [*OVERLAYS, *(f"cpu + {name}" for name in COMPONENTS_ON_CPU)]
     faults = 0
-    for name, world in worlds.items():
+    for name in names:
+        world = render_named(name)
         found = findings(world)
         faults += len(found)
         print(f"{name}: {len(world.objects)} objects, {len(found)} faults")

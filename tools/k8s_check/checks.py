@@ -44,6 +44,11 @@ RULES: dict[str, str] = {name: text for module in MODULES for name, text in modu
 """What must hold, by the name of the rule."""
 
 
+def module_of(rule: str) -> ModuleType:
+    """Return the check that holds a rule."""
+    return next(module for module in MODULES if rule in module.RULES)
+
+
 def findings(world: Rendered) -> list[Finding]:
     """Return all faults of a rendered overlay."""
     return [finding for module in MODULES for finding in module.check(world)]

@@ -18,7 +18,7 @@ K8S = Path(__file__).resolve().parents[2] / "k8s"
 OVERLAYS = ("cpu", "gpu", "gpu-mig", "kueue", "keda", "kind")
 """All that can be applied."""
 
-COMPONENTS_ON_CPU = ("seaweedfs", "postgresql", "shared-folder")
+COMPONENTS_ON_CPU = ("monitoring", "seaweedfs", "postgresql", "shared-folder")
 """Components that overlay cpu lacks, each of which must fit on it."""
 
 
@@ -62,6 +62,12 @@ def render(folder: Path) -> Rendered:
 def render_overlay(name: str) -> Rendered:
     """Return the objects of an overlay of ours."""
     return render(K8S / "overlays" / name)
+
+
+def render_named(name: str) -> Rendered:
+    """Return the objects of "overlay" or "overlay + component"."""
+    overlay, *components = name.split(" + ")
+    return render_with(overlay, components) if components else render_overlay(overlay)
 
 
 def render_with(overlay: str, components: Sequence[str]) -> Rendered:

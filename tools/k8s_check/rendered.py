@@ -26,7 +26,7 @@ class Container:
 
     @property
     def name(self) -> str:
-        """ "Kind/name" of the workload, and the container's own name."""
+        """Kind and name of the workload, and the container's own name."""
         return f"{name_of(self.owner)} container {self.spec['name']}"
 
     @property

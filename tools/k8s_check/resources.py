@@ -67,7 +67,9 @@ def _placement(item: Object) -> Iterator[Finding]:
     )
     if wants and not (selects and tolerates):
         yield Finding(
-            "gpu-without-node", subject, f'needs nodeSelector {LABEL}: "true" and toleration {TAINT}'
+            "gpu-without-node",
+            subject,
+            f'needs nodeSelector {LABEL}: "true" and toleration {TAINT}',
         )
     if (selects or tolerates) and not wants:
         yield Finding("gpu-node-without-gpu", subject, "takes a GPU's node without using its GPU")

@@ -63,7 +63,9 @@ def _workload(world: Rendered, item: Object) -> Iterator[Finding]:
         yield Finding("scaled-twice", name_of(item), f"is scaled by {names}")
     if scalers and "replicas" in item["spec"]:
         yield Finding(
-            "scaled-and-fixed", name_of(item), f"has replicas {item['spec']['replicas']} and a scaler"
+            "scaled-and-fixed",
+            name_of(item),
+            f"has replicas {item['spec']['replicas']} and a scaler",
         )
     containers = item["spec"]["template"]["spec"]["containers"]
     by_cpu = any(scaler["kind"] == "HorizontalPodAutoscaler" for scaler in scalers)

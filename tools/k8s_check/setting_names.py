@@ -42,8 +42,9 @@ def check(world: Rendered) -> Iterator[Finding]:
     """Yield variables that their programs would refuse, or that lead nowhere."""
     for container in world.containers():
         image: str = container.spec["image"]
-        name = image.rpartition("/")[2].partition(":")[0].removeprefix("epipar-")
-        if name not in CLASSES:
+        name = image.rpartition("/")[2].partition(":")[0]
+        name = name.removeprefix("epipar-").removesuffix("-gpu")
+        if name not in CLASSES or "command" in container.spec:  # another program of the image
             continue
         variables = world.environment(container)
         ours = {k: v for k, v in variables.items() if k.startswith("EPIPAR_")}

@@ -28,7 +28,9 @@ _NAME = "kubernetes.io/metadata.name"
 
 OUTSIDE: dict[str, Peer] = {
     "dns": Peer({_NAME: "kube-system"}, {"k8s-app": "kube-dns"}, "", (53,)),
-    "prometheus": Peer({_NAME: "monitoring"}, {"app.kubernetes.io/name": "prometheus"}, "", (9090,)),
+    "prometheus": Peer(
+        {_NAME: "monitoring"}, {"app.kubernetes.io/name": "prometheus"}, "", (9090,)
+    ),
     "stranger": Peer({_NAME: "other"}, {"app": "stranger"}, "", (80, 443, 8080)),
     "internet": Peer({}, {}, "203.0.113.10", (22, 25, 80, 443, 5432, 6443, 8333)),
     "metadata": Peer({}, {}, "169.254.169.254", (80, 443, 5432, 6443)),

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tools.k8s_check.finding import Finding
-from tools.k8s_check.rendered import Object, Rendered, amount, name_of, pod_of
+from tools.k8s_check.rendered import Container, Object, Rendered, amount, name_of, pod_of
 
 RULES = {
     "mount-without-volume": "a mounted volume is declared",
     "volume-without-mount": "a declared volume is mounted",
     "scratch-unbounded": "an emptyDir has a sizeLimit",
     "scratch-over-limit": "scratch on disk fits into the limit of ephemeral storage",
+    "scratch-over-volume": "the store's scratch fits into the volume that it lies in",
     "claim-not-shared": "a claim that several workloads mount has ReadWriteMany",
     "host-path": "nothing of the node is mounted",
 }
@@ -21,6 +22,8 @@ def check(world: Rendered) -> Iterator[Finding]:
     """Yield the faults of volumes."""
     for item in world.workloads():
         yield from _pod(item)
+    for container in world.containers():
+        yield from _scratch(world, container)
     for claim in world.of_kind("PersistentVolumeClaim"):
         name = claim["metadata"]["name"]
         users = [item for item in world.workloads() if name in _claims(item)]
@@ -32,9 +35,29 @@ def check(world: Rendered) -> Iterator[Finding]:
             )
 
 
+def _scratch(world: Rendered, container: Container) -> Iterator[Finding]:
+    variables = world.environment(container)
+    folder = variables.get("EPIPAR_SCRATCH_DIR")
+    if folder is None:
+        return
+    mounts = {mount["mountPath"]: mount["name"] for mount in container.spec["volumeMounts"]}
+    volumes = {volume["name"]: volume for volume in pod_of(container.owner).get("volumes", ())}
+    place = next((name for path, name in mounts.items() if folder.startswith(f"{path}/")), "")
+    room = amount(volumes.get(place, {}).get("emptyDir", {}).get("sizeLimit", 0))
+    most = amount(variables.get("EPIPAR_SCRATCH_MAX_BYTES", "50Gi"))
+    if most > 0.9 * room:
+        yield Finding(
+            "scratch-over-volume",
+            container.name,
+            f"{folder} may hold {most:.0f} bytes; its volume takes {room:.0f}",
+        )
+
+
 def _claims(item: Object) -> set[str]:
     volumes = pod_of(item).get("volumes", ())
-    return {v["persistentVolumeClaim"]["claimName"] for v in volumes if "persistentVolumeClaim" in v}
+    return {
+        v["persistentVolumeClaim"]["claimName"] for v in volumes if "persistentVolumeClaim" in v
+    }
 
 
 def _pod(item: Object) -> Iterator[Finding]:
@@ -67,5 +90,7 @@ def _pod(item: Object) -> Iterator[Finding]:
     )
     if scratch > limit:
         yield Finding(
-            "scratch-over-limit", subject, f"may write {scratch:.0f} bytes; the limit is {limit:.0f}"
+            "scratch-over-limit",
+            subject,
+            f"may write {scratch:.0f} bytes; the limit is {limit:.0f}",
         )

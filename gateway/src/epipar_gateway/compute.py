@@ -33,6 +33,7 @@ LIST_S = 3.0
 """How long a service may take to list its engines."""
 
 _OPTIONS = [
+    ("grpc.lb_policy_name", "round_robin"),  # calls are spread over all addresses of a name
     ("grpc.enable_retries", 0),  # retries are the job's own, and stand in it
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),

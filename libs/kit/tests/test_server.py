@@ -230,6 +230,21 @@ async def test_health_knows_the_server_and_each_service() -> None:
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
 
 
+async def test_callers_are_asked_to_connect_anew_and_running_calls_go_on() -> None:
+    servicer = EchoServicer()
+    async with serving([echo_service(servicer)], connection_age_s=1) as channel:
+        health: Any = health_pb2_grpc.HealthStub(channel)
+        stream = health.Watch(health_pb2.HealthCheckRequest())
+        assert (await stream.read()).status == SERVING
+        assert channel.get_state() is grpc.ChannelConnectivity.READY
+        async with asyncio.timeout(60):  # without an age the channel would stay as it is
+            await channel.wait_for_state_change(grpc.ChannelConnectivity.READY)
+        assert not stream.done()
+        reply = await health.Check(health_pb2.HealthCheckRequest())
+        assert reply.status == SERVING
+        stream.cancel()
+
+
 @pytest.mark.parametrize("is_on", [True, False])
 async def test_reflection_lists_the_services_unless_it_is_off(is_on: bool) -> None:
     async with serving([echo_service(EchoServicer())], reflection=is_on) as channel:

@@ -105,7 +105,7 @@ def test_confidence_decides_where_the_unsure_are_the_majority():
 
 
 def test_where_both_sides_err_the_scale_does_not_shrink():
-    scales = {True: [], False: []}
+    scales: dict[bool, list[float]] = {True: [], False: []}
     for seed in range(30):
         rng = np.random.default_rng(seed)
         points = rng.normal(size=(2000, 3))

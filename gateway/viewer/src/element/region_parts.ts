@@ -4,7 +4,7 @@ import { SIDES } from '../core/region';
 
 const STYLE = `
 .region { position: absolute; inset: 0; pointer-events: none; outline: none; overflow: hidden; }
-.region svg { position: absolute; inset: 0; width: 100%; height: 100%; }
+.region svg { position: absolute; inset: 0; width: 100%; height: 100%; touch-action: none; }
 .region .body { fill: rgb(255 92 66 / 7%); pointer-events: auto; cursor: move; touch-action: none; }
 .region.held .body { fill: rgb(255 92 66 / 13%); }
 .region path { fill: none; stroke-linecap: round; stroke-linejoin: round; }

@@ -48,7 +48,7 @@ const KEY_STEP = 1 / 12;
 /** A side is never thinner than this share of its distance to the eye. */
 const THINNEST = 2e-3;
 /** Handles nearer to the middle of the box than this many pixels look at the eye: no use. */
-const LEAST_HANDLE_PX = 15;
+const LEAST_HANDLE_PX = 9;
 const QUIET_MS = 450;
 
 const KEYS = `Arrow keys move the box, Page Up and Page Down move it away and nearer; with Shift the same

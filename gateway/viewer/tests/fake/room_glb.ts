@@ -2,12 +2,14 @@
 
 const SIDE = 90;
 
-/** Three walls and a floor, 4 × 4 × 2.5 units. */
-export function roomGlb(): Uint8Array {
+/** Three walls and a floor, 4 × 4 × 2.5 units; where filled, parts of it say so. */
+export function roomGlb(filled = false): Uint8Array {
   const positions: number[] = [];
   const colors: number[] = [];
+  const origins: number[] = [];
   const add = (x: number, y: number, z: number, color: readonly number[]): void => {
     positions.push(x, y, z);
+    origins.push(filled ? originOf(x, y, z) : 0, 0, 0, 0);
     const light = 0.75 + 0.25 * Math.sin(x * 9) * Math.sin(y * 9 + z * 7);
     colors.push(...color.map((value) => Math.round(value * light)), 255);
   };
@@ -21,17 +23,36 @@ export function roomGlb(): Uint8Array {
       add(2, v * 2.5, u, [100, 140, 110]);
     }
   }
-  return glb(new Float32Array(positions), new Uint8Array(colors));
+  return glb(
+    new Float32Array(positions),
+    new Uint8Array(colors),
+    filled ? new Uint8Array(origins) : new Uint8Array(0),
+  );
 }
 
-function glb(positions: Float32Array, colors: Uint8Array): Uint8Array {
+/** A patch of each kind. */
+function originOf(x: number, y: number, z: number): number {
+  if (Math.hypot(x, y - 1.2) < 0.6 && z === -2) return 1;
+  if (y === 0 && Math.hypot(x, z) < 0.9) return 2;
+  if (x === 2 && y > 1.4) return 3;
+  return 0;
+}
+
+function glb(positions: Float32Array, colors: Uint8Array, origins: Uint8Array): Uint8Array {
+  const isFilled = origins.length > 0;
   const count = positions.length / 3;
   const json = JSON.stringify({
     asset: { version: '2.0' },
     scene: 0,
     scenes: [{ nodes: [0] }],
     nodes: [{ mesh: 0 }],
-    meshes: [{ primitives: [{ attributes: { POSITION: 0, COLOR_0: 1 }, mode: 0 }] }],
+    meshes: [
+      {
+        primitives: [
+          { attributes: { POSITION: 0, COLOR_0: 1, ...(isFilled && { _PROVENANCE: 2 }) }, mode: 0 },
+        ],
+      },
+    ],
     accessors: [
       {
         bufferView: 0,
@@ -42,15 +63,26 @@ function glb(positions: Float32Array, colors: Uint8Array): Uint8Array {
         max: [2, 2.5, 2],
       },
       { bufferView: 1, componentType: 5121, normalized: true, count, type: 'VEC4' },
+      ...(isFilled ? [{ bufferView: 2, componentType: 5121, count, type: 'SCALAR' }] : []),
     ],
     bufferViews: [
       { buffer: 0, byteOffset: 0, byteLength: positions.byteLength },
       { buffer: 0, byteOffset: positions.byteLength, byteLength: colors.byteLength },
+      ...(isFilled
+        ? [
+            {
+              buffer: 0,
+              byteOffset: positions.byteLength + colors.byteLength,
+              byteLength: origins.byteLength,
+              byteStride: 4,
+            },
+          ]
+        : []),
     ],
-    buffers: [{ byteLength: positions.byteLength + colors.byteLength }],
+    buffers: [{ byteLength: positions.byteLength + colors.byteLength + origins.byteLength }],
   });
   const text = new TextEncoder().encode(json.padEnd(Math.ceil(json.length / 4) * 4));
-  const binary = positions.byteLength + colors.byteLength;
+  const binary = positions.byteLength + colors.byteLength + origins.byteLength;
   const out = new Uint8Array(12 + 8 + text.length + 8 + binary);
   const view = new DataView(out.buffer);
   [0x4654_6c67, 2, out.length, text.length, 0x4e4f_534a].forEach((word, i) => {
@@ -61,5 +93,6 @@ function glb(positions: Float32Array, colors: Uint8Array): Uint8Array {
   view.setUint32(24 + text.length, 0x004e_4942, true);
   out.set(new Uint8Array(positions.buffer), 28 + text.length);
   out.set(colors, 28 + text.length + positions.byteLength);
+  out.set(origins, 28 + text.length + positions.byteLength + colors.byteLength);
   return out;
 }

@@ -262,15 +262,18 @@ export function fullStory(now: number, tiles: boolean): { scenes: Scene[]; jobs:
 }
 
 /** What a filling leaves beside a scene: the same files again. */
-export function filled(scene: Scene): Completion {
+export function filled(scene: Scene, name: string): Completion {
   const [own] = scene.exports;
-  const root = `${scene.name}/completions/default/exports/default`;
+  const root = `${scene.name}/completions/${name}/exports/default`;
   const artifacts = (own?.artifacts ?? []).map((file) =>
     artifact(`${root}/${file.name}`, file.mediaType, Number(file.sizeBytes)),
   );
   return create(CompletionSchema, {
-    name: 'default',
+    name,
     engine: 'fusion',
+    artifacts: [
+      artifact(`${scene.name}/completions/${name}/completion.json`, 'application/json', 1100),
+    ],
     exports: [{ name: 'default', artifacts }],
     createTime: timestampFromMs(Date.now()),
   });

@@ -108,7 +108,12 @@ async function lever(world: World, url: URL, response: ServerResponse): Promise<
   await answer(
     response,
     200,
-    JSON.stringify({ watches: world.watches, total, released: job?.released ?? 0 }),
+    JSON.stringify({
+      watches: world.watches,
+      asked: world.asked,
+      total,
+      released: job?.released ?? 0,
+    }),
     'application/json',
   );
 }
@@ -170,8 +175,12 @@ async function file(root: string, key: string, response: ServerResponse): Promis
   }
   if (key.endsWith('.glb')) {
     response.writeHead(200, { 'Content-Type': 'model/gltf-binary' });
-    response.end(roomGlb());
+    response.end(roomGlb(key.includes('/completions/')));
     return;
+  }
+  if (key.endsWith('/completion.json')) {
+    const filled = { reprojected: 830, plane: 165, free: 5, painted: 0, diffusion: 0 };
+    return answer(response, 200, JSON.stringify({ filled }));
   }
   await answer(
     response,

@@ -1,12 +1,13 @@
 /** SceneService and JobService over the script, answered by Connect's own gRPC-Web handlers. */
 import { Code, ConnectError, createConnectRouter, type ConnectRouter } from '@connectrpc/connect';
-import { create } from '@bufbuild/protobuf';
+import { create, toJson } from '@bufbuild/protobuf';
 import { timestampFromMs } from '@bufbuild/protobuf/wkt';
 import { BadRequestSchema, ErrorInfoSchema } from '../../src/gen/google/rpc/error_details_pb';
 import {
   Job_Kind,
   Job_State,
   JobService,
+  StartCompletionRequestSchema,
   type Job,
 } from '../../src/gen/epipar/scene/v1/job_service_pb';
 import {
@@ -97,10 +98,14 @@ function addJobs(router: ConnectRouter, world: World): void {
       }
       return start(`exp${exportName}`.slice(0, 12), scene, Job_Kind.EXPORT);
     },
-    startCompletion({ scene }) {
+    startCompletion(request) {
+      const { scene, completionName } = request;
       if (world.completionOff)
         throw refuse(Code.Unavailable, 'ENGINE_UNAVAILABLE', 'No inpaint service is running.');
-      return start('fill34567abc', scene, Job_Kind.COMPLETION);
+      world.asked.push(toJson(StartCompletionRequestSchema, request));
+      const id = completionName === 'default' ? 'fill34567abc' : completionName.replace('-', '');
+      world.completions.set(`jobs/${id}`, completionName);
+      return start(id, scene, Job_Kind.COMPLETION);
     },
     getJob: ({ name }) => ({ job: jobNow(find(name)) }),
     listJobs({ states, kinds, scene, pageSize }) {

@@ -1,5 +1,5 @@
 /** The state of the scripted gateway, and how a test moves it. */
-import { create } from '@bufbuild/protobuf';
+import { create, type JsonValue } from '@bufbuild/protobuf';
 import { timestampFromMs } from '@bufbuild/protobuf/wkt';
 import {
   Job_Kind,
@@ -23,6 +23,10 @@ export class World {
   readonly uploads = new Map<string, Upload>();
   /** Each call of WatchJob, so that a test can see where a client resumed. */
   readonly watches: { name: string; afterSequence: number }[] = [];
+  /** Each completion that was asked for, as JSON. */
+  readonly asked: JsonValue[] = [];
+  /** The completion's name by its job. */
+  readonly completions = new Map<string, string>();
   completionOff = false;
   /** While true, every call is answered as Envoy answers without its gateway: 503. */
   away = false;
@@ -59,7 +63,9 @@ export class World {
       );
     }
     if (scene && now.state === Job_State.SUCCEEDED && now.kind === Job_Kind.COMPLETION) {
-      scene.completions = [filled(scene)];
+      const name = this.completions.get(now.name) ?? 'default';
+      const others = scene.completions.filter((each) => each.name !== name);
+      scene.completions = [...others, filled(scene, name)];
     }
     this.#notify();
   }

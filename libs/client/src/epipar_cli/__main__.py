@@ -18,6 +18,7 @@ from epipar_cli import (
     export,
     jobs,
     masks,
+    models,
     reconstruct,
     scenes,
     up,
@@ -38,6 +39,7 @@ COMMANDS: dict[str, Command] = {
     "view": view.run,
     "scenes": scenes.run,
     "jobs": jobs.run,
+    "models": models.run,
     "demo": demo.run,
     "doctor": doctor.run,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 
 from epipar_cli.arguments_common import DEFAULT_DATA, Commands, add_command, port, seconds_up_to
+from epipar_cli.arguments_models import add_models
 from epipar_cli.arguments_suite import add_jobs, add_scenes, add_view
 from epipar_cli.arguments_work import add_complete, add_export, add_masks, add_reconstruct
 from epipar_cli.suite import DEFAULT_PORT
@@ -77,6 +78,7 @@ def build_parser() -> ArgumentParser:
     add_view(commands)
     add_scenes(commands)
     add_jobs(commands)
+    add_models(commands)
     _add_demo(commands)
     _add_doctor(commands)
     return parser
@@ -121,6 +123,9 @@ def _add_demo(commands: Commands) -> None:
 
 
 def _add_doctor(commands: Commands) -> None:
-    text = "Look at this machine: Python, packages, engines, Envoy, viewer, memory, disk, ports."
+    text = (
+        "Look at this machine: Python, packages, engines, models and their licences, Envoy, viewer, "
+        "memory, disk, ports, GPU."
+    )
     parser = add_command(commands, "doctor", "is this machine ready?", text)
     parser.add_argument("--data", default=DEFAULT_DATA, metavar="DIR", help="default: %(default)s")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 
 from epipar_cli.arguments_common import Commands, add_address, add_command, add_waiting
+from epipar_cli.arguments_models import add_da3
 from epipar_cli.export import DROP_PRESETS, drop_percent
 from epipar_cli.nerfiller import add_nerfiller
 from epipar_cli.regions import box, sphere
@@ -26,6 +27,7 @@ examples:
   epipar reconstruct clip.mp4 -o kitchen
   epipar reconstruct photos/ -o scenes/garden --max-frames 80
   epipar reconstruct clip.mp4 -o kitchen --json | jq -c 'select(.event == "result")'
+  epipar reconstruct clip.mp4 -o kitchen --engine da3 --model da3-small
   epipar reconstruct clip.mp4 -o kitchen --address 127.0.0.1:8080 --download scenes/
   epipar reconstruct clip.mp4 --address 127.0.0.1:8080 --no-wait
 """
@@ -83,10 +85,11 @@ def add_reconstruct(commands: Commands) -> None:
     parser.add_argument(
         "-o", "--output", metavar="SCENE_DIR", help="the scene; needed without --address"
     )
-    parser.add_argument("--engine", help="mvs (the default, any machine) or da3 (GPU)")
+    parser.add_argument("--engine", help="mvs (the default, any machine) or da3 (GPU; CPU slowly)")
     parser.add_argument("--max-frames", type=int, metavar="N", help="most frames; default 300")
     parser.add_argument("--max-side", type=int, metavar="PX", help="longer side of the images")
     parser.add_argument("--seed", type=int, metavar="N", help="of everything random; default 0")
+    add_da3(parser)
     parser.add_argument(
         "--download", metavar="DIR", help="with --address: fetch the scene folder into DIR"
     )

@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
+from epipar_cli.models import describe_engine, describe_models
 from epipar_cli.output import Reporter
 from epipar_cli.ports import preferred_port
 from epipar_cli.services import GATEWAY, GATEWAY_HTTP_PORT, PARTS
@@ -50,6 +51,7 @@ async def run(arguments: Namespace, reporter: Reporter) -> None:
         check_python(),
         *check_packages(),
         *check_engines(),
+        *await check_models(),
         await check_envoy(),
         check_viewer(),
         check_cores(),
@@ -115,6 +117,27 @@ def check_engines() -> list[Check]:
         if not entry_points and kind == "depth":
             way_out = "pip install epipar-depth, which brings the engine mvs"
             checks.append(Check(f"{kind} engine", "warn", "none installed", way_out))
+    return checks
+
+
+async def check_models() -> list[Check]:
+    """Weights that are here, and their licences; no model is needed, as mvs has none."""
+    engine, found = await describe_engine(), await describe_models()
+    checks = []
+    if engine is not None and engine["missing"]:
+        lacks = f"cannot run: {engine['python']} lacks {', '.join(engine['missing'])}"
+        checks.append(Check("engine da3", "ok", f"{lacks}; docs/da3.md tells how to install it"))
+    elif engine is not None:
+        checks.append(Check("engine da3", "ok", f"can run ({engine['python']})"))
+    for model in found:
+        name, licence = f"model {model['model']}", str(model["licence"])
+        if model["state"] == "unpinned":
+            way_out = f"epipar models pull {model['model']}"
+            checks.append(Check(name, "warn", f"{licence}, not pinned yet", way_out))
+        else:
+            checks.append(Check(name, "ok", f"{licence}, {model['folder']}"))
+    if not found:
+        checks.append(Check("models", "ok", "none; the engine mvs needs none"))
     return checks
 
 

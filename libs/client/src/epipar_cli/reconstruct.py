@@ -14,6 +14,7 @@ from epipar_cli.output import Reporter
 from epipar_cli.reconstruct_remotely import reconstruct_remotely
 from epipar_cli.services import DEPTH
 from epipar_client import (
+    Da3Options,
     DepthOptions,
     InvalidInputError,
     NotFoundError,
@@ -28,7 +29,10 @@ async def run(arguments: Namespace, reporter: Reporter) -> None:
         EpiparError: it failed.
     """
     options = DepthOptions(
-        max_frames=arguments.max_frames, max_side_px=arguments.max_side, seed=arguments.seed
+        max_frames=arguments.max_frames,
+        max_side_px=arguments.max_side,
+        seed=arguments.seed,
+        da3=da3_options(arguments),
     )
     if arguments.address:
         await reconstruct_remotely(arguments, options, reporter)
@@ -42,6 +46,30 @@ async def run(arguments: Namespace, reporter: Reporter) -> None:
         Path(arguments.input), scene, arguments.engine, options, reporter
     )
     report(result, str(scene), reporter)
+
+
+def da3_options(arguments: Namespace) -> Da3Options | None:
+    """Return what the command line says for the engine "da3"; None where it says nothing.
+
+    Raises:
+        UsageError: it says something, but the engine is another.
+    """
+    options = Da3Options(
+        model=arguments.model,
+        chunk_frames=arguments.chunk_frames,
+        dtype=arguments.dtype,
+        accept_licence=arguments.accept_licence,
+        process_side_px=arguments.process_side,
+    )
+    if options == Da3Options():
+        return None
+    if arguments.engine != "da3":
+        raise UsageError(
+            "--model, --accept-licence, --chunk-frames, --dtype and --process-side are of the "
+            "engine da3; add --engine da3",
+            reason="BAD_OPTION",
+        )
+    return options
 
 
 async def reconstruct_locally(

@@ -11,6 +11,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -29,7 +30,7 @@ def fault_of(address: str, service: str = "", timeout_s: float = TIMEOUT_S) -> s
     if address.startswith("http://"):
         return _http_fault(address, timeout_s)
     with grpc.insecure_channel(address) as channel:
-        stub = health_pb2_grpc.HealthStub(channel)
+        stub: Any = health_pb2_grpc.HealthStub(channel)
         request = health_pb2.HealthCheckRequest(service=service)
         try:
             answer = stub.Check(request, timeout=timeout_s, wait_for_ready=False)

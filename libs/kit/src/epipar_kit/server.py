@@ -162,6 +162,7 @@ class Server:
 
     def _make_server(self) -> grpc.aio.Server:
         settings = self.settings
+        age_ms = round(settings.connection_age_s * 1000)
         return grpc.aio.server(
             interceptors=[
                 RequestIdInterceptor(),
@@ -180,6 +181,7 @@ class Server:
                 ("grpc.keepalive_timeout_ms", round(settings.keepalive_timeout_s * 1000)),
                 ("grpc.keepalive_permit_without_calls", 1),
                 ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+                *([("grpc.max_connection_age_ms", age_ms)] if age_ms else []),
             ],
         )
 

@@ -128,6 +128,13 @@ class ServerSettings(BaseSettings):
     keepalive_timeout_s: float = Field(
         default=10.0, ge=1, le=600, description="Seconds a probed connection has to answer."
     )
+    connection_age_s: float = Field(
+        default=0.0,
+        ge=0,
+        le=86_400,
+        description="Callers are asked to connect anew after so long, and so find new replicas; "
+        "running calls go on. 0: never.",
+    )
     tls_cert: Path | None = Field(default=None, description="PEM certificate chain; turns TLS on.")
     tls_key: Path | None = Field(default=None, description="PEM private key of the certificate.")
     tls_client_ca: Path | None = Field(

@@ -34,9 +34,9 @@ def settings(staged: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Da3Sett
     return Da3Settings.from_environment()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def pool(staged: dict[str, str]) -> Iterator[HostPool]:
-    """One model host for the tests of a file."""
+    """One model host for most tests."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in staged.items():
             patch.setenv(name, value)

@@ -99,7 +99,8 @@ def test_cameras_that_stand_still_tell_no_unit() -> None:
 
 def test_cameras_of_float32_become_rigid() -> None:
     poses = arc_poses(4, span_m=1.0)
-    given = np.stack([world_to_camera(pose) for pose in poses]).astype(np.float32)
+    exact = np.stack([world_to_camera(pose) for pose in poses])
+    given = exact.astype(np.float32).astype(np.float64)
     found = rigid_from_rotation_like(given)
     np.testing.assert_allclose(found, poses, atol=1e-6)
     np.testing.assert_allclose(

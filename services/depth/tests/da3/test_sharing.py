@@ -108,10 +108,12 @@ def _run_all(scheduler: Scheduler) -> None:
 
 
 def test_a_cancelled_job_has_no_more_turns() -> None:
-    scheduler, order = Scheduler(), []
+    scheduler = Scheduler()
+    order: list[str] = []
     kept, gone = JobQueue(), JobQueue()
-    for job, name in ((gone, "gone"), (kept, "kept"), (gone, "gone")):
-        scheduler.submit(job, lambda _, name=name: order.append(name))
+    scheduler.submit(gone, lambda _: order.append("gone"))
+    scheduler.submit(kept, lambda _: order.append("kept"))
+    scheduler.submit(gone, lambda _: order.append("gone"))
     scheduler.cancel(gone)
     scheduler.submit(gone, lambda _: order.append("late"))
     _run_all(scheduler)
@@ -189,7 +191,7 @@ def wire() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 
 def test_messages_arrive_as_they_were(wire: tuple[socket.socket, socket.socket]) -> None:
-    arrays = {
+    arrays: dict[str, npt.NDArray[Any]] = {
         "images": np.arange(4 * 3 * 2 * 3, dtype=np.uint8).reshape(4, 3, 2, 3)[:, ::-1],
         "depth": np.linspace(0, 1, 200_000, dtype=np.float32).reshape(2, -1),
         "sky": np.array([[True, False]]),

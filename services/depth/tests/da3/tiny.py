@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 MODEL_CODE = Path(__file__).parent / "model_code"
 
@@ -46,8 +47,8 @@ head:
   features: 16
   out_channels: [8, 16, 24, 32]
 """
-_SINGLES = {"views": False, "poses": False, "sky": True}
-MODELS = {
+_SINGLES: dict[str, Any] = {"views": False, "poses": False, "sky": True}
+MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "tiny": (_VIEWS.format(backbone="TinyBackbone"), {}),
     "tiny-b": (_VIEWS.format(backbone="TinyBackbone"), {}),
     "tiny-greedy": (_VIEWS.format(backbone="GreedyBackbone"), {}),

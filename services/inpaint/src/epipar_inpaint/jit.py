@@ -37,6 +37,11 @@ os.environ.setdefault("NUMBA_CACHE_DIR", str(_cache_folder()))
 import numba  # noqa: E402 - the cache folder is set first
 
 
+def cache_folder() -> Path:
+    """Return the folder that machine code is kept in."""
+    return Path(os.environ["NUMBA_CACHE_DIR"])
+
+
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a function without the interpreter; its types stay those of the plain function."""
     compiled = numba.njit(nogil=True, cache=True, error_model="numpy")(function)

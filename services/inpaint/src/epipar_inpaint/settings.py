@@ -33,6 +33,10 @@ class InpaintSettings(ServerSettings):
         le=256,
         description="Frames that one call works on at a time (default: the cores).",
     )
+    warm: bool = Field(
+        default=True,
+        description="Compile the kernels in the background after the first start of a version.",
+    )
     nerfiller_python: str = Field(
         default="",
         description="Python of services/inpaint/worker's environment; enables engine nerfiller.",

@@ -114,4 +114,7 @@ def test_its_time_and_its_progress_are_told(worker, request_of):
     assert result.stage_seconds["fit"] == 1.5
     stages = list(dict.fromkeys(event[0] for event in told))
     assert stages == ["prior", "load", "fit", "fill"]
-    assert "depth by fusion: reproject" in {event[4] for event in told if event[0] == "prior"}
+    steps = [event for event in told if event[0] == "prior"]
+    assert any(event[4].startswith("depth by fusion: reproject, ") for event in steps)
+    done = [event[1] for event in steps]
+    assert done == sorted(done)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from epipar_scene.arrays import F32, Bools
+from epipar_scene.arrays import F32, F64, Bools
 from epipar_scene.geometry import backproject
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
@@ -37,27 +37,36 @@ class HoleyRoom:
         return self.room.root
 
 
-def make_holey_room(folder: Path, views: int = 6, size: tuple[int, int] = SIZE) -> HoleyRoom:
-    """Render a room without much texture whose far wall has a round hole in colour and depth."""
+def make_holey_room(
+    folder: Path,
+    views: int = 6,
+    size: tuple[int, int] = SIZE,
+    *,
+    center: F64 = PATCH_CENTER,
+    radius: float = PATCH_RADIUS,
+    seed: int = 0,
+    plain: bool = True,
+) -> HoleyRoom:
+    """Render a room whose far wall has a round hole in colour and depth; it has little texture."""
     holes: list[Bools] = []
 
     def edit(number, view):
-        hole = patch_of(view.frame, view.seen.depth)
+        hole = patch_of(view.frame, view.seen.depth, center, radius)
         holes.append(hole)
         image, depth = view.seen.image.copy(), view.seen.depth.copy()
         image[hole], depth[hole] = 0, 0
         return image, depth, np.full(depth.shape, 0.9, np.float32)
 
-    room = make_room(folder / "scene", 0, views, size, plain=True, edit=edit)
+    room = make_room(folder / "scene", seed, views, size, plain=plain, edit=edit)
     masks = write_masks(folder / "scene" / "masks" / "default", room, holes)
     depths = tuple(view.seen.depth for view in room.views)
     return HoleyRoom(room, masks, tuple(holes), depths)
 
 
-def patch_of(frame, depth: F32) -> Bools:
+def patch_of(frame, depth: F32, center: F64, radius: float) -> Bools:
     """Return the pixels whose surface is within the patch."""
     points = backproject(depth, frame.intrinsics, frame.cam_to_world)
-    near = np.linalg.norm(points - PATCH_CENTER, axis=1) < PATCH_RADIUS
+    near = np.linalg.norm(points - center, axis=1) < radius
     return np.asarray(near.reshape(depth.shape), np.bool_)
 
 
@@ -69,3 +78,11 @@ def write_masks(masks: Path, room: RenderedRoom, holes: list[Bools], *, hole: in
             levels = np.where(where, hole, 255 - hole).astype(np.uint8)
             Image.fromarray(levels).save(masks / kind / f"{view.frame.name}.png")
     return masks
+
+
+def write_prior(folder: Path, holey: HoleyRoom, scale: float = 1.0) -> Path:
+    """Write the truth as a guess of the depth, in a scale of its own."""
+    folder.mkdir()
+    for frame, depth in zip(holey.room.frames, holey.depths, strict=True):
+        np.save(folder / f"{frame.name}.npy", depth * np.float32(scale))
+    return folder

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from runs import OutOfMemoryAt, StopAfter, run, tiny_job
-from scenes import PATCH_CENTER, PATCH_RADIUS, make_holey_room, write_masks
+from scenes import PATCH_CENTER, PATCH_RADIUS, make_holey_room, write_masks, write_prior
 
 from epipar_nerfiller.checkpoints import FILE_NAME
 from epipar_nerfiller.failures import (
@@ -62,6 +62,38 @@ def test_the_painted_colour_arrives_at_the_right_place_in_the_cloud(room, painte
         for frame, hole, depth in zip(scene.frames, room.holes, room.depths, strict=True)
     ]
     assert np.median(np.concatenate(errors)) < 0.03
+
+
+@pytest.mark.slow
+def test_a_hole_behind_nearer_things_lies_on_its_wall(tmp_path):
+    """Boxes and a ball stand before the hole's rim: neither they nor the air may come into it.
+
+    The guess has another scale than the scene; with its order alone the wall came 3 % too near,
+    and 6 % (13 % where it is worst) with the smoothest continuation of what is around.
+    """
+    center = np.array([0.1, -0.1, 4.6])
+    behind = make_holey_room(tmp_path, center=center, radius=0.9, seed=1, plain=False)
+    job = tiny_job(
+        behind,
+        tmp_path,
+        first_fit_iterations=100,
+        nerfiller_iterations=160,
+        dataset_update=80,
+        views_per_update=6,
+        rays_per_batch=256,
+        perceptual="off",
+    )
+    events = run(replace(job, depth_prior=write_prior(tmp_path / "prior", behind, scale=0.1)))
+    scene = SceneFolder.open(job.output)
+    errors = np.concatenate(
+        [
+            (scene.depth(frame)[hole] - depth[hole]) / depth[hole]
+            for frame, hole, depth in zip(scene.frames, behind.holes, behind.depths, strict=True)
+        ]
+    )
+    assert abs(np.median(errors)) < 0.02
+    assert np.quantile(np.abs(errors), 0.9) < 0.05
+    assert any("continuity" in event.get("losses", {}) for event in events)
 
 
 @pytest.mark.slow

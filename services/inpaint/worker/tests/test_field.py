@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from scenes import make_holey_room
+from scenes import make_holey_room, write_prior
 
 from epipar_nerfiller.consistency import agreement, agreement_share, witnessed_share
+from epipar_nerfiller.failures import BadInputError
 from epipar_nerfiller.nerf import losses
 from epipar_nerfiller.nerf.bank import NEVER, ViewBank
 from epipar_nerfiller.nerf.dataparser import frame3d_of
@@ -55,9 +56,52 @@ def test_depth_says_nothing_where_it_is_unknown_or_not_trusted():
 def test_rank_asks_for_the_order_of_the_guess_alone():
     guess = torch.tensor([1.0, 2.0, 5.0, 1.0, 1.0, 1.001, 0.0, 3.0])
     right = torch.tensor([10.0, 20.0, 50.0, 10.0, 9.0, 1.0, 4.0, 3.0])
-    assert losses.rank_loss(right, guess).item() == 0
+    unknown = torch.zeros(8)
+    assert losses.rank_loss(right, guess, unknown).item() == 0
     wrong = torch.tensor([20.0, 10.0, 50.0, 10.0, 9.0, 1.0, 4.0, 3.0])
-    assert losses.rank_loss(wrong, guess).item() == pytest.approx((np.log(2) + 0.02) / 2, rel=1e-4)
+    loss = losses.rank_loss(wrong, guess, unknown)
+    assert loss.item() == pytest.approx((np.log(2) + 0.02) / 2, rel=1e-4)
+
+
+def test_rank_compares_with_what_is_known_and_moves_the_other_alone():
+    guess, known = torch.tensor([1.0, 2.0]), torch.tensor([3.0, 0.0])
+    depth = torch.tensor([9.0, 2.9], requires_grad=True)  # the known one is rendered wrongly
+    loss = losses.rank_loss(depth, guess, known)
+    assert loss.item() == pytest.approx(0.02 - np.log(2.9 / 3), rel=1e-4)
+    loss.backward()
+    assert depth.grad[0] == 0
+    assert depth.grad[1] < 0  # it is to go farther
+
+
+def test_depth_is_continued_on_one_surface_only_whatever_the_guess_s_scale():
+    known = torch.tensor([4.0, 0.0, 0.0, 4.0, 4.0, 0.0, 0.0, 0.0, 4.0, 0.0])
+    guess = torch.tensor([2.0, 2.01, 2.0, 2.01, 2.0, 2.5, 2.0, 2.0, 2.0, 0.0])
+    wanted = torch.tensor([0.0, 4.02, 4 / 1.005, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+    for scale in (0.01, 1.0, 100.0):
+        torch.testing.assert_close(losses.continued_depth(guess * scale, known), wanted)
+
+
+def test_a_prior_is_taken_as_it_is_and_a_bad_one_refused(room, tmp_path):
+    prior = write_prior(tmp_path / "prior", room, scale=0.1)
+    (first, *_) = sorted(prior.iterdir())
+    guess = np.load(first)
+    guess[:3] = 0  # no guess there
+    np.save(first, guess)
+
+    def load():
+        scene = SceneFolder.open(room.root)
+        options = {"scale": 0.5, "near_share": 0.5, "held_out_every": 0}
+        return ViewBank.load(scene, room.masks, depth_prior=prior, **options)
+
+    assert np.array_equal(load().prior[: guess.size].numpy(), guess.ravel())
+    for bad in (-guess, guess[1:], guess * np.nan):
+        np.save(first, bad)
+        with pytest.raises(BadInputError, match=first.name) as caught:
+            load()
+        assert caught.value.field == "depth_prior"
+    first.unlink()
+    with pytest.raises(BadInputError, match="cannot be read"):
+        load()
 
 
 def test_free_space_costs_what_is_opaque():

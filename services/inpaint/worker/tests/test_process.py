@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -70,10 +71,25 @@ def test_missing_weights_have_their_own_exit_code(room, tmp_path):
     assert (code, events[-1]["kind"]) == (4, "WEIGHTS_MISSING")
 
 
+SETTINGS = {
+    "first_fit_iterations": 30,
+    "nerfiller_iterations": 10,
+    "dataset_update": 5,
+    "checkpoint_every": 4,
+}
+
+
+@pytest.fixture(scope="module")
+def whole(room, tmp_path_factory):
+    """The scene that a run gives which nothing interrupts."""
+    job = tiny_job(room, tmp_path_factory.mktemp("whole"), **SETTINGS)
+    run(job)
+    return SceneFolder.open(job.output)
+
+
 @pytest.mark.slow
-def test_sigterm_leaves_a_checkpoint_and_the_same_end(room, tmp_path):
-    settings = {"first_fit_iterations": 30, "nerfiller_iterations": 10, "dataset_update": 5}
-    job = write_job(tmp_path / "job.json", room, tmp_path, settings=settings)
+def test_sigterm_leaves_a_checkpoint_and_the_same_end(room, whole, tmp_path):
+    job = write_job(tmp_path / "job.json", room, tmp_path, settings=SETTINGS)
     process = start(job)
     for line in process.stdout:
         if json.loads(line).get("done", 0) >= 2:
@@ -81,14 +97,33 @@ def test_sigterm_leaves_a_checkpoint_and_the_same_end(room, tmp_path):
             break
     code, events = finish(process)
     assert (code, events[-1]["kind"]) == (6, "STOPPED")
-    step = next(e["step"] for e in events if e["event"] == "checkpoint")
+    step = [e["step"] for e in events if e["event"] == "checkpoint"][-1]
     assert 2 <= step < 30
+    assert_the_same_end(job, {step}, whole, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_kill_leaves_the_last_checkpoint_and_the_same_end(room, whole, tmp_path):
+    job = write_job(tmp_path / "job.json", room, tmp_path, settings=SETTINGS)
+    process = start(job)
+    steps = []
+    for line in process.stdout:
+        event = json.loads(line)
+        if event["event"] == "checkpoint":
+            steps.append(event["step"])
+            process.kill()
+    assert process.wait() == -signal.SIGKILL
+    # It may have died between writing the next one and telling of it.
+    every = SETTINGS["checkpoint_every"]
+    assert_the_same_end(job, {steps[-1], steps[-1] + every}, whole, tmp_path)
+
+
+def assert_the_same_end(job, steps, one, folder):
+    """Run a job again: it goes on from one of the steps, and makes what an undisturbed run makes."""
     code, events = finish(start(job))
     assert code == 0
-    assert next(e for e in events if e["event"] == "started")["resumed_step"] == step
-    whole = tiny_job(room, tmp_path / "whole", **settings)
-    run(whole)
-    one, other = SceneFolder.open(whole.output), SceneFolder.open(tmp_path / "out")
+    assert next(e for e in events if e["event"] == "started")["resumed_step"] in steps
+    other = SceneFolder.open(folder / "out")
     for a, b in zip(one.frames, other.frames, strict=True):
         assert np.array_equal(one.image(a), other.image(b))
         assert np.array_equal(one.depth(a), other.depth(b))
@@ -117,3 +152,14 @@ def test_it_ends_with_its_parent_and_keeps_a_checkpoint(room, tmp_path):
     assert events[-1]["kind"] == "STOPPED"
     assert "parent" in events[-1]["message"]
     assert any(e["event"] == "checkpoint" for e in events)
+
+
+@pytest.mark.slow
+def test_the_method_is_one_of_nerfstudios_own_command():
+    program = Path(sys.executable).with_name("ns-train")
+    done = subprocess.run(
+        [program, "epipar-nerfiller", "--help"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    for option in ("--data", "--pipeline.nerfiller.model-id", "--pipeline.datamanager.masks"):
+        assert option in done.stdout

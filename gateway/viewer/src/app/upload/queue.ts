@@ -2,7 +2,7 @@
  * Uploads in their order, one at a time: each packed if it is photos, sent, sealed, and its
  * reconstruction started.
  *
- *   waiting → packing → sending ⇄ paused → starting → done
+ *   waiting → packing → checking → sending ⇄ paused → starting → done
  *                 any of them → failed (→ waiting by retry) | removed
  */
 import { isAway, problemOf, type Problem } from '../api/errors';
@@ -15,7 +15,7 @@ import type { EarlierUpload, Sender } from './sender';
 import { zipOf } from './zip';
 
 export type UploadState =
-  'waiting' | 'packing' | 'sending' | 'paused' | 'starting' | 'done' | 'failed';
+  'waiting' | 'packing' | 'checking' | 'sending' | 'paused' | 'starting' | 'done' | 'failed';
 
 /** One upload as it is shown. */
 export interface UploadItem {
@@ -37,6 +37,8 @@ interface Entry {
   item: UploadItem;
   readonly parcel?: Parcel;
   file?: File;
+  /** Of the file, once it is known; it does not change. */
+  sha256?: string | undefined;
   /** The server has all of it: what is left is to start the job. */
   sealed: boolean;
   controller: AbortController;
@@ -53,7 +55,7 @@ export class JobStarted extends Event {
   }
 }
 
-const BUSY: readonly UploadState[] = ['packing', 'sending', 'starting'];
+const BUSY: readonly UploadState[] = ['packing', 'checking', 'sending', 'starting'];
 
 /** Fires "change" on every change and a JobStarted when a reconstruction has been queued. */
 export class UploadQueue extends EventTarget {
@@ -235,8 +237,15 @@ export class UploadQueue extends EventTarget {
     const { signal } = entry.controller;
     entry.meter.reset();
     this.#set(entry, { state: 'sending', sizeBytes: file.size, sentBytes: 0 });
-    const sha256 = await digestOf(file);
+    const sha256 = (entry.sha256 ??= await digestOf(
+      file,
+      (sentBytes) => {
+        if (!signal.aborted) this.#set(entry, { state: 'checking', sentBytes });
+      },
+      signal,
+    ));
     signal.throwIfAborted();
+    if (entry.item.state === 'checking') this.#set(entry, { state: 'sending', sentBytes: 0 });
     const upload = await this.sender.send({
       file,
       displayName: parcel.title,

@@ -21,7 +21,11 @@ export interface Model {
 export function modelsOf(scene: Scene): Model[] {
   const names = completionTitles(scene.completions);
   const own = scene.exports.flatMap((each) =>
-    modelOf(each, '', each.name === 'default' ? 'Scene' : sentence(each.name)),
+    modelOf(
+      each,
+      '',
+      scene.exports.length === 1 || each.name === 'default' ? 'Scene' : sentence(each.name),
+    ),
   );
   const filled = [...scene.completions]
     .sort(byAge)

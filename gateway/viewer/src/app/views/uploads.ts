@@ -14,12 +14,15 @@ import type { EarlierUpload } from '../upload/sender';
 const WORDS: Readonly<Record<UploadState, string>> = {
   waiting: 'Waiting for the upload before it',
   packing: 'Packing the photos',
+  checking: 'Taking its fingerprint',
   sending: 'Uploading',
   paused: 'Paused',
   starting: 'Starting the reconstruction',
   done: 'Uploaded',
   failed: 'Not uploaded',
 };
+
+const MOVING: readonly UploadState[] = ['packing', 'checking', 'sending', 'paused'];
 
 @customElement('ep-uploads')
 export class UploadsView extends Part {
@@ -40,7 +43,7 @@ export class UploadsView extends Part {
 
   private row(item: UploadItem): TemplateResult {
     const share = item.sizeBytes > 0 ? item.sentBytes / item.sizeBytes : 0;
-    const moving = item.state === 'sending' || item.state === 'packing' || item.state === 'paused';
+    const moving = MOVING.includes(item.state);
     return html`<li class="card upload-row">
       <div class="upload-text">
         <h2>${item.title}</h2>
@@ -112,7 +115,7 @@ export class UploadsView extends Part {
 /** "Uploading · 12.3 of 98.0 MB · 4.1 MB/s · about 20 s left". */
 function describe(item: UploadItem): string {
   const parts = [WORDS[item.state]];
-  if (item.state === 'sending' || item.state === 'paused') {
+  if (item.state === 'sending' || item.state === 'checking' || item.state === 'paused') {
     parts.push(`${bytes(item.sentBytes)} of ${bytes(item.sizeBytes)}`);
   } else {
     parts.push(bytes(item.sizeBytes));

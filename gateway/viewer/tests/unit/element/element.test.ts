@@ -28,7 +28,7 @@ describe('actOnKey', () => {
     expect(press('ArrowUp', { shiftKey: true }).calls).toEqual([['pan', 0, 1]]);
   });
 
-  it.each(['r', 'R', 'c', 'h', 'f', '+', '-'])('knows %s', (key) => {
+  it.each(['r', 'R', 'c', 'h', 'f', 'p', '+', '-'])('knows %s', (key) => {
     const { isMeant, calls } = press(key);
     expect(isMeant).toBe(true);
     expect(calls).toHaveLength(1);

@@ -88,13 +88,19 @@ def _find_loops(
     frames = range(0, journal.done, step)
     shape = pictures(0).shape
     shelf = _Shelf(pictures, cancelled)
+
+    def compared(done: int, total: int) -> None:
+        if cancelled():
+            raise CallEndedError("CANCELLED", "the prediction was cancelled")
+        report("places", done, total, "pairs")
+
     revisits = find_revisits(
         frames,
         shelf.features,
         least_gap=min(size, max(2, journal.done // 2)),
         aspect=shape[1] / shape[0],
         seed=settings.seed,
-        compared=lambda done, total: report("places", done, total, "pairs"),
+        compared=compared,
     )[:_MOST_LOOPS]
     loops = []
     for done, revisit in enumerate(revisits):

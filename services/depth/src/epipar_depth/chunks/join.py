@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import log
 from pathlib import Path
@@ -15,7 +15,12 @@ from epipar_depth.chunks.drift import DriftFigures, JointFigures
 from epipar_depth.chunks.evidence import Evidence, evidence_of
 from epipar_depth.chunks.journal import ChunkRecord, Journal
 from epipar_depth.chunks.plan import Chunk, next_chunk
-from epipar_depth.chunks.prediction import ChunkPrediction, ChunkPredictor, OutOfMemory
+from epipar_depth.chunks.prediction import (
+    ChunkPrediction,
+    ChunkPredictor,
+    OutOfMemory,
+    asked,
+)
 from epipar_depth.chunks.settings import JoinSettings
 from epipar_depth.chunks.sink import FrameSink, JoinedFrame
 from epipar_depth.poses import LEAST_REGISTERED_SHARE
@@ -196,19 +201,6 @@ class _Join:
             except OutOfMemory:
                 self._size = halved(len(chunk.frames), self._settings.least_chunk_frames)
                 self._halvings += 1
-
-
-def asked(predictor: ChunkPredictor, frames: Sequence[int]) -> ChunkPrediction:
-    """Return the predictor's answer.
-
-    Raises:
-        ValueError: it is of another number of frames.
-        OutOfMemory: as the predictor says.
-    """
-    prediction = predictor.predict(frames)
-    if len(prediction) != len(frames):
-        raise ValueError(f"asked for {len(frames)} frames, the predictor gave {len(prediction)}")
-    return prediction
 
 
 def halved(frames: int, least: int) -> int:

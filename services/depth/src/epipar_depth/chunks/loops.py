@@ -12,7 +12,12 @@ from epipar_depth.chunks.align import OverlapError, align
 from epipar_depth.chunks.evidence import evidence_of
 from epipar_depth.chunks.journal import Journal, json_from_similarity, similarity_from_json
 from epipar_depth.chunks.places import Revisit
-from epipar_depth.chunks.prediction import ChunkPrediction, ChunkPredictor, OutOfMemory
+from epipar_depth.chunks.prediction import (
+    ChunkPrediction,
+    ChunkPredictor,
+    OutOfMemory,
+    asked,
+)
 from epipar_depth.chunks.settings import JoinSettings
 from epipar_kit.errors import CallEndedError
 from epipar_scene.arrays import F64
@@ -80,7 +85,7 @@ def _measured(
         first = _around(revisit.first, size, 0, journal.done)
         second = _around(revisit.second, size, first.stop, journal.done)
         try:
-            prediction = predictor.predict([*first, *second])
+            prediction = asked(predictor, [*first, *second])
         except OutOfMemory:
             size //= 2
             continue

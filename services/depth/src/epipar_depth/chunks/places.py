@@ -175,7 +175,7 @@ def _signatures(frames: Sequence[int], features: Callable[[int], Features], seed
 
 def _candidates(frames: Sequence[int], signatures: F32, least_gap: int) -> list[tuple[int, int]]:
     """Return the likeliest pairs (earlier, later), the likeliest first."""
-    scored = []
+    scored: list[tuple[float, int, int]] = []
     numbers = np.array(frames)
     for row, frame in enumerate(frames):
         earlier = np.flatnonzero(numbers <= frame - least_gap)

@@ -78,6 +78,19 @@ class ChunkPredictor(Protocol):
         ...
 
 
+def asked(predictor: ChunkPredictor, frames: Sequence[int]) -> ChunkPrediction:
+    """Return the predictor's answer.
+
+    Raises:
+        ValueError: it is of another number of frames.
+        OutOfMemory: as the predictor says.
+    """
+    prediction = predictor.predict(frames)
+    if len(prediction) != len(frames):
+        raise ValueError(f"asked for {len(frames)} frames, the predictor gave {len(prediction)}")
+    return prediction
+
+
 def _check(name: str, array: np.ndarray[Any, Any], dtype: Any, shape: tuple[int, ...]) -> None:
     if array.dtype != dtype or array.shape != shape:
         raise ValueError(

@@ -25,6 +25,7 @@ _INNER = np.array([3.0, 1.5, 3.0])  # of the block in it
 _BALLS = np.array(
     [[4.5, 0.9, 0.5, 0.5], [0.8, 0.9, 4.8, 0.6], [-4.2, 1.0, -0.4, 0.5], [-0.5, 0.9, -4.9, 0.55]]
 )  # centre and radius
+_LATTICE = 64  # cells along each side after which the noise of a picture repeats
 _WALK_M = 4.5  # half side of the square walked along, with round corners
 
 
@@ -103,18 +104,20 @@ def picture(pose: F64, camera: Intrinsics) -> U8:
 
 
 def _noise(points: F64) -> F64:
-    """Return smooth noise of (..., 3) points, about -1..1, from hashes of the cells' corners."""
-    cell = np.floor(points).astype(np.int64)
-    part = points - cell
+    """Return smooth noise of (..., 3) points, -1..1, from a lattice of random numbers."""
+    cell = np.floor(points).astype(np.int32)
+    part = (points - cell).astype(np.float32)
     part = part * part * (3 - 2 * part)
-    total = np.zeros(points.shape[:-1])
-    for corner in np.ndindex(2, 2, 2):
-        at = (cell + np.array(corner)).astype(np.uint64)
-        mixed = (at * np.array([73856093, 19349663, 83492791], np.uint64)).sum(axis=-1)
-        mixed = (mixed ^ (mixed >> np.uint64(13))) * np.uint64(1274126177)
-        value = ((mixed >> np.uint64(8)) & np.uint64(0xFFFF)).astype(np.float64) / 32767.5 - 1
-        total += value * np.prod(np.where(np.array(corner), part, 1 - part), axis=-1)
-    return total
+    low, high = cell % _LATTICE, (cell + 1) % _LATTICE
+    strides = (_LATTICE * _LATTICE, _LATTICE, 1)
+    places = [(low[..., k] * strides[k], high[..., k] * strides[k]) for k in range(3)]
+    shares = [(1 - part[..., k], part[..., k]) for k in range(3)]
+    values = np.random.default_rng(0).uniform(-1, 1, _LATTICE**3).astype(np.float32)
+    total = np.zeros(points.shape[:-1], np.float32)
+    for x, y, z in np.ndindex(2, 2, 2):
+        share = shares[0][x] * shares[1][y] * shares[2][z]
+        total += share * values[places[0][x] + places[1][y] + places[2][z]]
+    return total.astype(np.float64)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from epipar_depth.calibration import load
+from epipar_kit.errors import CorruptArtifactError
 from epipar_scene.arrays import F32
 
 
@@ -32,6 +34,11 @@ def load_calibration(folder: Path | None, model: str) -> Calibration | None:
     path = folder / f"{model}.json" if folder else None
     if path is None or not path.is_file():
         return None
-    from epipar_depth.calibration import load
-
-    return Calibration(hashlib.sha256(path.read_bytes()).hexdigest(), load(path).apply)
+    curve = load(path)
+    if (curve.engine, curve.model) != ("da3", model):
+        raise CorruptArtifactError(
+            "CORRUPT_ARTIFACT",
+            f"{path} was fitted for {curve.engine} {curve.model!r}; it must be of da3 {model!r}",
+            model=model,
+        )
+    return Calibration(hashlib.sha256(path.read_bytes()).hexdigest(), curve.apply)

@@ -13,6 +13,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from epipar_depth.chunks.join import join_chunks
+from epipar_depth.chunks.settings import JoinSettings
 from epipar_depth.da3.client import HostClient
 from epipar_depth.da3.confidence import Calibration, load_calibration
 from epipar_depth.da3.hosts import host_for, missing_packages, unavailable
@@ -175,24 +177,43 @@ class _Run:
         predictor = Da3Predictor(client, self._spec, self._options.da3, self._options.seed, clip)
         sink = SceneSink(self._work, clip.size, self._calibrate)
         with self._timed("depth"):
-            joined = self._join(predictor, sink, count, bool(clip.cameras))
+            joined = self._join(predictor, sink, clip, count)
         return self._finish(source, selection, sink, joined)
 
-    def _join(
-        self, predictor: Da3Predictor, sink: SceneSink, count: int, cameras_known: bool
-    ) -> Joined:
-        size = chunk_size(predictor, self._options.da3.chunk_frames)
-        put = sum(map(sink.has, range(count)))
+    def _join(self, predictor: Da3Predictor, sink: SceneSink, clip: Clip, count: int) -> Joined:
+        size = self._chunk_size(predictor)
+        if clip.cameras or count == 1:
+            put = sum(map(sink.has, range(count)))
 
-        def one_more() -> None:
-            nonlocal put
-            put = min(put + 1, count)
+            def one_more() -> None:
+                nonlocal put
+                put = min(put + 1, count)
+                self._report("depth", put, count, "frames")
+
             self._report("depth", put, count, "frames")
-
-        self._report("depth", put, count, "frames", f"{put} from before" if put else "")
-        if cameras_known or count == 1:
             return predict_apart(predictor, Told(sink, one_more), count, size)
-        return predict_apart(predictor, Told(sink, one_more), count, count)
+        result = join_chunks(
+            predictor,
+            sink,
+            count,
+            self._work.root / "chunks",
+            JoinSettings(
+                chunk_frames=max(2, size),
+                least_chunk_frames=max(2, min(4, size)),
+                seed=self._options.seed,
+            ),
+            pictures=clip.grey,
+            report=self._report,
+        )
+        return Joined(result.joined, result.resumed, result.drift.metrics())
+
+    def _chunk_size(self, predictor: Da3Predictor) -> int:
+        """Return frames of a pass; a run that is gone on with keeps what it began with."""
+        stored = self._work.read_json("chunk_size")
+        if stored is None:
+            stored = {"frames": chunk_size(predictor, self._options.da3.chunk_frames)}
+            self._work.write_json("chunk_size", stored)
+        return int(stored["frames"])
 
     def _calibrate(self, score: F32) -> F32:
         return self._calibration.apply(score) if self._calibration else score

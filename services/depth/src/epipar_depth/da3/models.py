@@ -1,6 +1,6 @@
 """Models on this machine: ``python -m epipar_depth.da3.models list|pull|verify``, one JSON line each.
 
-``epipar models`` is this, for people. Only ``pull`` ever asks the hub; nothing is downloaded by a
+``epipar models`` is this, for people; ``engine`` tells `epipar doctor` what runs them. Only ``pull`` ever asks the hub; nothing is downloaded by a
 service or a job.
 """
 
@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from epipar_depth.da3.hosts import missing_packages
 from epipar_depth.da3.registry import ModelSpec, find_model, load_registry
 from epipar_depth.da3.settings import Da3Settings
 from epipar_depth.da3.weights import (
@@ -86,7 +87,7 @@ def verified(spec: ModelSpec, settings: Da3Settings) -> dict[str, Any]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit status, 1 where a model failed."""
     parser = argparse.ArgumentParser(prog="epipar_depth.da3.models", description=__doc__)
-    parser.add_argument("command", choices=("list", "pull", "verify"))
+    parser.add_argument("command", choices=("list", "pull", "verify", "engine"))
     parser.add_argument("names", nargs="*", metavar="MODEL")
     parser.add_argument("--accept-licence", default="")
     given = parser.parse_args(arguments)
@@ -96,6 +97,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         specs = _wanted(given.command, given.names, registry, settings)
     except EpiparError as error:
         return _tell({"error": error_to_dict(error)})
+    if given.command == "engine":
+        missing = missing_packages(settings.python)
+        return _tell({"python": settings.python, "missing": missing, "devices": settings.devices})
     work: Mapping[str, Callable[[ModelSpec], dict[str, Any]]] = {
         "list": lambda spec: listed(spec, settings),
         "pull": lambda spec: pull(spec, settings, given.accept_licence),

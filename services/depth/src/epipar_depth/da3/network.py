@@ -206,7 +206,7 @@ def build_model(spec: ModelSpec) -> torch.nn.Module:
     return _Model(create_object(config))
 
 
-class _Model(torch.nn.Module):
+class _Model(torch.nn.Module):  # type: ignore[misc,unused-ignore] # torch may be absent
     """Named as the published weights name it: every tensor begins with "model."."""
 
     def __init__(self, model: Any) -> None:

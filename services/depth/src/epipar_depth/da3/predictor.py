@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -43,6 +44,10 @@ class Clip:
     size: tuple[int, int]
     read: Callable[[int], U8]
     cameras: tuple[KnownCamera, ...] = ()
+
+    def grey(self, frame: int) -> U8:
+        """Return the (H, W) grey levels of a frame."""
+        return np.asarray(cv2.cvtColor(self.read(frame), cv2.COLOR_BGR2GRAY), np.uint8)
 
 
 class Da3Predictor:

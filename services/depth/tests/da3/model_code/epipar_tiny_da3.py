@@ -9,7 +9,7 @@ from depth_anything_3.model.dinov2.vision_transformer import DinoVisionTransform
 from torch import nn
 
 
-class TinyBackbone(DinoV2):
+class TinyBackbone(DinoV2):  # type: ignore[misc,unused-ignore] # untyped where it is absent
     """48 wide, 6 deep."""
 
     def __init__(self, out_layers: list[int], cat_token: bool, starts: int) -> None:

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from epipar_inpaint.fusion.labels import CONTINUED, PLANE, REPROJECTED
+from epipar_inpaint.fusion.labels import BODY, CONTINUED, PLANE, REPROJECTED
 from epipar_scene.arrays import F32, U8
 from epipar_scene.scene_info import ConfidenceKind
 
 _BY_SUPPORT = np.array([0.0, 0.85, 0.92, 0.95], np.float32)  # of 0, 1, 2, 3 and more views
 _PLANE = (0.45, 0.4)  # at a ring share of 0, and what a share of 1 adds
 _CONTINUED = (0.2, 0.3)
+_BODY = (0.6, 0.0)
 
 
 def fill_confidence(
@@ -35,7 +36,7 @@ def fill_confidence(
     chance = np.zeros(kind.shape, np.float32)
     seen = kind == REPROJECTED
     chance[seen] = _BY_SUPPORT[np.minimum(support[seen], len(_BY_SUPPORT) - 1)]
-    for label, (base, more) in ((PLANE, _PLANE), (CONTINUED, _CONTINUED)):
+    for label, (base, more) in ((PLANE, _PLANE), (CONTINUED, _CONTINUED), (BODY, _BODY)):
         here = kind == label
         chance[here] = base + more * certainty[here]
     if confidence_kind == "SCORE":

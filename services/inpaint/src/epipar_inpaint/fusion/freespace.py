@@ -114,8 +114,13 @@ class FreeSpans:
             self.masked,
         )
 
+    def unseen(self) -> tuple[Bools, F64]:
+        """Return (N, steps) places that may hold a missing surface, and their depths."""
+        shares = _NEAR + (_FAR - _NEAR) * (np.arange(_STEPS) + 0.5) / _STEPS
+        depths = self.depths[:, np.newaxis].astype(np.float64) * shares
+        return ~self.free & (self.masked >= _LEAST_VIEWS), depths
+
     def may_hide_something(self) -> Bools:
         """Return (N,) candidates in front of which a surface may be missing."""
-        doubtful = ~self.free & (self.masked >= _LEAST_VIEWS)
-        span = doubtful.sum(axis=1) * ((_FAR - _NEAR) / _STEPS)
+        span = self.unseen()[0].sum(axis=1) * ((_FAR - _NEAR) / _STEPS)
         return np.asarray(span > _LEAST_SPAN, np.bool_)

@@ -23,7 +23,7 @@ from epipar_inpaint.fusion.views import SKY, View
 from epipar_inpaint.fusion.vote import Ballot, Votes, add_vote
 from epipar_scene.arrays import F32, F64, I64, U8, Bools
 
-KNOWN, REPROJECTED, PLANE, CONTINUED = 0, 1, 2, 3
+KNOWN, REPROJECTED, PLANE, CONTINUED, BODY = 0, 1, 2, 3, 4
 """How a pixel got its depth; in this order less and less is known."""
 
 _FAR = np.float32(1e4)  # depth that stands for what a label cannot be, and for sky

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from epipar_inpaint.fusion.confidence import fill_confidence
-from epipar_inpaint.fusion.provenance import provenance_of
+from epipar_inpaint.fusion.provenance import FREE, provenance_of
 from epipar_inpaint.fusion.store import Store
 from epipar_scene.arrays import F32, I64, U8
 from epipar_scene.folder import SceneFolder
@@ -77,7 +77,7 @@ class Output:
 
     def _provenance(self, k: int) -> U8:
         view = self.store.view(k)
-        kind = self.store.layer("depth", k)["kind"]
+        kind = np.minimum(self.store.layer("depth", k)["kind"], FREE)  # a body is free surface
         found = self.store.layer("color", k)["found"]
         painted = self.store.layer("paint", k)["painted"]
         return provenance_of(kind, view.color_hole & found, painted)

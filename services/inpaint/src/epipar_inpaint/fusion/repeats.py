@@ -7,6 +7,7 @@ where it tells more about what is known than a smooth continuation does.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import cv2
@@ -26,7 +27,9 @@ _LEAST_JUDGES = 200
 _RING_SHARE = 0.6  # of the hole's side: how far around it the judges stand
 _TELLS = 0.7  # largest error of a shift, of what a smooth continuation is wrong by
 _MOST_SHIFTS = 8  # that are looked up for the whole hole
-_LEAST_ERROR = 0.5  # grey levels; below it, shifts are equally good
+_EQUAL = 1.0  # grey levels; shifts that differ by less are equally good
+_LEAST_VOTERS = 3  # from which shifts may outvote one of them
+_NEIGHBOURHOOD_TEXELS = 15
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,10 +101,7 @@ def continue_repeats(
     useful = _judged(chart, canvas, judges, offsets, probe)
     if not useful:
         return nothing
-    asked = canvas.need | judges
-    colors, found = _looked_up(chart.texel_points(asked), useful, probe)
-    shifted, has = np.zeros(canvas.colors.shape, np.float32), np.zeros(asked.shape, np.bool_)
-    shifted[asked], has[asked] = colors, found
+    shifted, has = _looked_up(chart, canvas.need | judges, useful, probe)
     fitted = shifted + continued(canvas.colors - shifted, has & judges, canvas.need)
     filled = has & canvas.need
     out = canvas.colors.copy()
@@ -128,7 +128,7 @@ def _judged(
     points = chart.texel_points(judges)
     truth = canvas.colors[judges].astype(np.float64)
     rows, columns = np.nonzero(judges)
-    tilt = np.stack([np.ones(len(rows)), rows, columns], axis=1)
+    tilt: F64 = np.stack([np.ones(len(rows)), rows, columns], axis=1).astype(np.float64)
     useful: list[tuple[float, F64]] = []
     for offset in offsets:
         colors, found = probe.colors(points + offset)
@@ -147,13 +147,44 @@ def _spread(values: F64, tilt: F64) -> float:
     return float(np.sqrt(np.minimum(squares, 9 * np.median(squares) + 1e-6).mean()))
 
 
-def _looked_up(points: F64, shifts: list[tuple[float, F64]], probe: _Probe) -> tuple[F32, Bools]:
-    """Return (N, 3) colours by all shifts together, the better ones counting much more."""
-    sums = np.zeros((len(points), 3))
-    weights = np.zeros(len(points))
-    for error, offset in shifts:
-        colors, found = probe.colors(points + offset)
-        weight = (error + _LEAST_ERROR) ** -4
-        sums[found] += weight * colors[found]
-        weights[found] += weight
-    return (sums / np.maximum(weights, 1e-30)[:, None]).astype(np.float32), weights > 0
+def _looked_up(
+    chart: Chart, asked: Bools, shifts: list[tuple[float, F64]], probe: _Probe
+) -> tuple[F32, Bools]:
+    """Return (H, W, 3) colours by the best shift of each neighbourhood, and where there is one.
+
+    Equally good shifts are averaged. Where they tell different things, the one is taken that is
+    most like the others: copies stay sharp, and what stands on the texture is not repeated.
+    """
+    points = chart.texel_points(asked)
+    found = [probe.colors(points + offset) for _, offset in shifts]
+    colors, has = np.stack([c for c, _ in found]), np.stack([f for _, f in found])
+    costs = _unlikeness(colors, has, asked)
+    costs += np.array([error**2 for error, _ in shifts])[:, None]
+    costs = np.where(has, costs, np.inf)
+    some = has.any(axis=0)
+    least = np.where(some, costs.min(axis=0), 0)
+    weights = np.exp((least - costs) / (2 * _EQUAL**2))
+    mixed = (colors * weights[..., None]).sum(axis=0)
+    mixed /= np.maximum(weights.sum(axis=0), 1e-30)[:, None]
+    out, where = np.zeros((*asked.shape, 3), np.float32), np.zeros(asked.shape, np.bool_)
+    out[asked], where[asked] = mixed, some
+    return out, where
+
+
+def _unlikeness(colors: F32, has: Bools, asked: Bools) -> F64:
+    """Return (K, N) how far each shift is from what most shifts say, around each texel."""
+    out = np.zeros(has.shape)
+    if len(colors) < _LEAST_VOTERS:
+        return out
+    marked = np.where(has[..., None], colors, np.nan)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # texels that no shift reaches
+        typical = np.nan_to_num(np.nanmedian(marked, axis=0))
+    box = (_NEIGHBOURHOOD_TEXELS, _NEIGHBOURHOOD_TEXELS)
+    for k, given in enumerate(colors):
+        away, count = np.zeros(asked.shape), np.zeros(asked.shape)
+        away[asked] = np.where(has[k], ((given - typical) ** 2).mean(axis=1), 0)
+        count[asked] = has[k]
+        mean = cv2.blur(away, box) / np.maximum(cv2.blur(count, box), 1e-9)
+        out[k] = mean[asked]
+    return out

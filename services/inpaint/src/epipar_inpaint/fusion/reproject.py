@@ -64,8 +64,7 @@ def reproject(
     pixels: Pixels,
     others: Witnesses,
     tolerances: Tolerances,
-    *,
-    refuse_hidden: bool,
+    refuse_hidden: Bools,
 ) -> Reprojected:
     """Take the depth of hole pixels from other views.
 
@@ -74,7 +73,7 @@ def reproject(
         pixels: its N pixels that lack depth.
         others: views that are asked.
         tolerances: how far right values may be apart.
-        refuse_hidden: refuse what may lie behind a missing surface (intent COMPLETE).
+        refuse_hidden: (N,) refuse what may lie behind a missing surface (intent COMPLETE).
     """
     count = len(pixels)
     if not count or not others.views:
@@ -98,12 +97,17 @@ def reproject(
     score = _score(ballot, votes, unlike, tolerances)
 
     def may_hide(some: Bools, depth: F32) -> Bools:
-        spans = FreeSpans.before(target.camera, pixels.only(some), depth, tolerances.depth)
-        for view, seen in zip(others.views, others.depths, strict=True):
-            spans.probe(seen, view.depth_hole, view.camera)
-        return spans.may_hide_something()
+        out = np.zeros(len(depth), np.bool_)
+        asked = refuse_hidden[some]
+        if asked.any():
+            which = pixels.only(some & refuse_hidden)
+            spans = FreeSpans.before(target.camera, which, depth[asked], tolerances.depth)
+            for view, seen in zip(others.views, others.depths, strict=True):
+                spans.probe(seen, view.depth_hole, view.camera)
+            out[asked] = spans.may_hide_something()
+        return out
 
-    return _elect(candidates, votes, score, may_hide if refuse_hidden else None)
+    return _elect(candidates, votes, score, may_hide)
 
 
 def _candidates(target: View, pixels: Pixels, others: Witnesses, tolerances: Tolerances) -> F32:
@@ -141,7 +145,7 @@ def _score(ballot: Ballot, votes: Votes, unlike: F32, tolerances: Tolerances) ->
 
 
 def _elect(
-    candidates: F32, votes: Votes, score: F32, may_hide: Callable[[Bools, F32], Bools] | None
+    candidates: F32, votes: Votes, score: F32, may_hide: Callable[[Bools, F32], Bools]
 ) -> Reprojected:
     """Take each pixel's best candidate that passes the free-span test."""
     count = candidates.shape[1]
@@ -156,8 +160,7 @@ def _elect(
             break
         refused = np.zeros(count, np.bool_)
         chosen = candidates[best, everyone]
-        if may_hide is not None:
-            refused[open_] = may_hide(open_, chosen[open_])
+        refused[open_] = may_hide(open_, chosen[open_])
         taken = open_ & ~refused
         depth[taken] = chosen[taken]
         support[taken] = votes.support[best[taken], everyone[taken]]

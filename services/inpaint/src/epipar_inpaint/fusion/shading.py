@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from epipar_inpaint.fusion.smooth import continue_surface
-from epipar_scene.arrays import F32, F64, U8, Bools
+from epipar_scene.arrays import F32, F64, I64, U8, Bools
 
 _DEGREES = (0, 1, 2)
 _WORTH = 1.2  # a higher degree must fit better by this
@@ -71,7 +71,7 @@ def fit_light(colors: U8, known: Bools, hole: Bools) -> Light | None:
     return Light(levels, around.mean(axis=0), contrast)
 
 
-def _fitted(x: F64, y: F64, rows: F64, columns: F64, values: F64, degree: int) -> F64:
+def _fitted(x: F64, y: F64, rows: I64, columns: I64, values: F64, degree: int) -> F64:
     """Return (H, W, 3) a polynomial fitted to (N, 3) values, outliers counting less."""
     terms = [x**i * y**j for i in range(degree + 1) for j in range(degree + 1 - i)]
     basis = np.stack(terms, axis=2)

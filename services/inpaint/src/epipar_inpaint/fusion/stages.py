@@ -16,7 +16,8 @@ from epipar_inpaint.fusion.atlas import Painted, paint_canvas, render
 from epipar_inpaint.fusion.charts import Chart, OnPlane, make_charts
 from epipar_inpaint.fusion.colors import Gathered, to_bytes
 from epipar_inpaint.fusion.heldout import beats_per_view
-from epipar_inpaint.fusion.labels import REPROJECTED, Surroundings, fill_unseen
+from epipar_inpaint.fusion.hidden import Hidden, body_depth, parts_of
+from epipar_inpaint.fusion.labels import BODY, KNOWN, REPROJECTED, Surroundings, fill_unseen
 from epipar_inpaint.fusion.layout import lay_out
 from epipar_inpaint.fusion.pixels import Pixels
 from epipar_inpaint.fusion.planes import nearest_plane
@@ -57,18 +58,29 @@ class Stages:
         """Make the layer "seen": depth, kind, status and support by other views' measurements."""
         target = self.store.view(j)
         others = [self.store.view(k) for k in self.sources[j]]
-        self.store.put("seen", j, self._seen(target, target.depth, others, [], set()))
+        refuse = np.full(target.depth.shape, self.refuse_hidden)
+        self.store.put("seen", j, self._seen(target, target.depth, others, [], set(), refuse))
 
-    def deepen(self, j: int, filled: set[int], planes: F64) -> None:
-        """Make the layer "depth": what the views in `filled` have by now, planes, free surface."""
+    def deepen(self, j: int, filled: set[int], planes: F64, hidden: Hidden) -> None:
+        """Make the layer "depth": bodies, what the views in `filled` have by now, planes, free."""
         target = self.store.view(j)
         seen = self.store.layer("seen", j)
         depth, kind, support = seen["depth"], seen["kind"], seen["support"]
         certainty = np.zeros(depth.shape, np.float32)
         if (target.depth_hole & (depth <= 0)).any():
             others = [self.store.view(k) for k in self.sources[j]]
-            if filled.intersection(self.sources[j]):
-                again = self._seen(target, depth, others, self.sources[j], filled)
+            depth, kind, explained = self._stand(j, depth, kind, hidden)
+            if filled.intersection(self.sources[j]) or explained.any():
+                refuse = ~explained & self.refuse_hidden
+                again = self._seen(
+                    target,
+                    depth,
+                    others,
+                    self.sources[j],
+                    filled,
+                    refuse,
+                    afresh=bool(explained.any()),
+                )
                 fresh = again["kind"] == REPROJECTED
                 depth = np.where(fresh, again["depth"], depth)
                 kind = np.where(fresh, again["kind"], kind)
@@ -190,23 +202,52 @@ class Stages:
                 )[0]
         return image
 
+    def _stand(self, j: int, depth: F32, kind: U8, hidden: Hidden) -> tuple[F32, U8, Bools]:
+        """Put hidden bodies into their holes; return depth, kind and the pixels of those holes."""
+        explained = np.zeros(depth.shape, np.bool_)
+        mine = hidden.in_view(j)
+        if mine:
+            view = self.store.view(j)
+            parts = parts_of(view)
+            for body, part in mine:
+                here = (parts == part) & view.depth_hole & (depth <= 0)
+                found = body_depth(body, view.camera, here)
+                nearer = (found > 0) & ((depth <= 0) | (found < depth))
+                depth = np.where(nearer, found, depth)
+                kind = np.where(nearer, np.uint8(BODY), kind)
+                explained |= here
+        return depth, kind, explained
+
     def _seen(
-        self, target: View, depth: F32, others: list[View], names: list[int], filled: set[int]
+        self,
+        target: View,
+        depth: F32,
+        others: list[View],
+        names: list[int],
+        filled: set[int],
+        refuse: Bools,
+        *,
+        afresh: bool = False,
     ) -> Layer:
-        """Take depth from other views: what they measure, or what those in `filled` have filled."""
+        """Take depth from other views: what they measure, or what those in `filled` have filled.
+
+        Where `refuse` is set, what may lie behind a missing surface is not taken; `afresh` says
+        that it has changed since measurements were offered.
+        """
         pixels = Pixels.of(target.depth_hole & (depth <= 0))
         depths = offered = [view.depth for view in others]
-        if filled:
+        if names:
             layers = [self.store.layer("depth" if k in filled else "seen", k) for k in names]
             depths = [layer["depth"] for layer in layers]
-            # What was measured has been offered before.
-            offered = [np.where(layer["kind"] > REPROJECTED, layer["depth"], 0) for layer in layers]
+            # What was measured has been offered before, unless what is refused has changed.
+            old = [REPROJECTED] if afresh else [KNOWN, REPROJECTED]
+            offered = [np.where(np.isin(lay["kind"], old), 0, lay["depth"]) for lay in layers]
         found = reproject(
             target,
             pixels,
             Witnesses(others, depths, offered),
             self.tolerances,
-            refuse_hidden=self.refuse_hidden,
+            refuse[pixels.rows, pixels.columns],
         )
         at = pixels.rows, pixels.columns
         out = depth.copy()

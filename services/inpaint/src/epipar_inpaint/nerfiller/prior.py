@@ -74,8 +74,12 @@ def make_prior(name: Any, request: CompletionRequest, work: Path, report: Report
 def _fill_by_fusion(request: CompletionRequest, folder: Path, report: Report) -> None:
     from epipar_inpaint.fusion.engine import FusionEngine  # compiled kernels: seconds
 
-    def told(stage: str, done: int, total: int, unit: str, _message: str = "") -> None:
-        report(STAGE, done, total, unit, f"depth by fusion: {stage}")
+    begun: dict[str, None] = {}
+
+    def told(stage: str, done: int, total: int, unit: str, message: str = "") -> None:
+        begun[stage] = None
+        text = message or f"{done} of {total} {unit}"
+        report(STAGE, len(begun), 0, "steps", f"depth by fusion: {stage}, {text}")
 
     folder.mkdir(parents=True, exist_ok=True)
     options = CompletionOptions(request.options.seed, _PAINTER)

@@ -113,8 +113,8 @@ class NerfillerSettings:
     """Side of a patch, pixels."""
     depth_weight: float = 0.1
     """Weight of known depth on known pixels."""
-    rank_weight: float = 0.05
-    """Weight of the order of depths inside holes."""
+    rank_weight: float = 0.1
+    """Weight of the order of depths inside holes, and of surfaces continued into them."""
     free_space_weight: float = 0.05
     """Weight of the emptiness between cameras and known surfaces."""
     opacity_weight: float = 0.02

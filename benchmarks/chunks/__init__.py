@@ -1,0 +1,1 @@
+"""Benchmark of long videos: what joining chunks costs and how far it drifts."""

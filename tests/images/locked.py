@@ -1,0 +1,39 @@
+"""Runs a program in an image's root the way a cluster does: read-only, as the image's own user."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+_LOCK = """
+set -e
+mount --bind "$ROOT" "$ROOT"
+mount -t tmpfs -o mode=1777 tmpfs "$ROOT/tmp"
+mount -t tmpfs -o mode=0755,uid=10001,gid=10001 tmpfs "$ROOT/data"
+mount -o remount,bind,ro "$ROOT"
+exec chroot --userspec=10001:10001 "$ROOT" /usr/bin/env -i "$@"
+"""
+
+
+def run_locked(
+    root: Path, variables: Mapping[str, str], script: str, *, timeout_s: float
+) -> subprocess.CompletedProcess[str]:
+    """Run a shell script inside an image; needs root, and a mount namespace of its own.
+
+    Args:
+        root: of the image, as buildah mounts it.
+        variables: all that the script sees.
+        script: for sh.
+        timeout_s: after which it is killed.
+    """
+    given = [f"{name}={value}" for name, value in variables.items()]
+    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _LOCK, "sh"]
+    return subprocess.run(
+        [*command, *given, "sh", "-c", script],
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "ROOT": str(root)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=timeout_s,
+    )
