@@ -17,7 +17,8 @@ arguments = sys.argv[1:]
 job_path = Path(arguments[arguments.index("epipar_nerfiller") + 1])
 job = json.loads(job_path.read_bytes())
 act = job["settings"]["prompt"]
-output, work = Path(job["output"]), Path(job["work"])
+output, work = job_path.parent / job["output"], job_path.parent / job["work"]
+parent = os.getppid()
 
 
 def say(event: str, **values: object) -> None:
@@ -36,15 +37,19 @@ if act == "crash":
 elif act.startswith("fail:"):
     _, kind, code, field = act.split(":")
     fail(kind, int(code), field)
-elif act == "wait":
+elif act == "wait" and not (work / "checkpoint.pt").exists():
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _frame: stopped.append(number))
     say("progress", stage="fit", done=1, total=10, unit="iterations")
-    while not stopped and os.getppid() != 1:
+    while not stopped and os.getppid() == parent:
         time.sleep(0.02)
     (work / "checkpoint.pt").write_text("half")
     fail("STOPPED", 6)
 else:
+    if act.startswith("hold:"):
+        say("progress", stage="fit", done=1, total=10, unit="iterations")
+        while not Path(act.removeprefix("hold:")).exists() and os.getppid() == parent:
+            time.sleep(0.02)
     resumed = int((work / "checkpoint.pt").exists())
     say("progress", stage="fit", done=10, total=10, unit="iterations", losses={"psnr": 21.5})
     say("progress", stage="fill", done=5, total=10, unit="iterations", seconds_left=600.0)

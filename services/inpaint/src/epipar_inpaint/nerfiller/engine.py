@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from epipar_inpaint.engine import Capabilities, CompletionRequest, CompletionResult, Preview
-from epipar_inpaint.nerfiller.environment import WorkerEnvironment
+from epipar_inpaint.nerfiller.environment import WorkerDefaults
 from epipar_inpaint.nerfiller.events import EventReader
 from epipar_inpaint.nerfiller.prior import DEPTH_PRIORS, STAGE, Prior, make_prior
-from epipar_inpaint.nerfiller.subprocesses import running
+from epipar_inpaint.nerfiller.runner import WorkerRun, make_runner
+from epipar_inpaint.nerfiller.stopping import asked_by_sigterm
 from epipar_kit.errors import WorkerDiedError
 from epipar_kit.events import Report
-from epipar_scene.atomic import atomic_file
 
 NAME = "nerfiller"
 VERSION = "0.2.0"
@@ -32,13 +30,14 @@ class NerfillerEngine:
     """
 
     def __init__(self) -> None:
-        self._environment = WorkerEnvironment.from_variables()
+        self._defaults = WorkerDefaults.from_variables()
+        self._runner = make_runner()
 
     @property
     def capabilities(self) -> Capabilities:
         """What it can do; see engine.CompletionEngine."""
         return Capabilities(
-            version=f"{VERSION}+{self._environment.digest}",
+            version=f"{VERSION}+{self._defaults.digest}",
             description="NeRFiller: a diffusion model paints many views jointly, a radiance field "
             "makes them one scene.",
             licence="Apache-2.0",
@@ -67,20 +66,14 @@ class NerfillerEngine:
         work = request.output / WORK
         # A run that ended between its last file and our clearing up writes that file again.
         (request.output / "scene.json").unlink(missing_ok=True)
-        settings = {**self._environment.settings, **request.options.extra}
+        settings = {**self._defaults.settings, **request.options.extra}
         named = settings.pop("depth_prior", DEPTH_PRIORS[0])
         prior = make_prior(named, request, work, report)
-        job = self._write_job(request, work, settings, prior)
         reader = EventReader(report, preview)
-        command = [
-            *(str(self._environment.python), "-m", "epipar_nerfiller", str(job)),
-            *("--device", self._environment.device, "--die-with-parent", str(os.getpid())),
-        ]
-        with running(command) as program:
-            for line in program.lines():
-                reader.read(line)
-            program.raise_if_stopping()
-            exit_code = program.exit_code
+        with asked_by_sigterm() as stop:
+            exit_code = self._runner.run(
+                _run(request, work, settings, prior), reader.read, stop
+            )
         if reader.error is not None:
             raise reader.error
         if reader.result is None or exit_code != 0:
@@ -95,24 +88,15 @@ class NerfillerEngine:
         seconds = {**first, **reader.result.stage_seconds}
         return replace(reader.result, stage_seconds=seconds)
 
-    def _write_job(
-        self, request: CompletionRequest, work: Path, settings: dict[str, Any], prior: Prior
-    ) -> Path:
-        work.mkdir(parents=True, exist_ok=True)
-        job = {
-            "schema_version": 1,
-            "scene": str(request.scene.resolve()),
-            "masks": str(request.masks.resolve()),
-            "output": str(request.output.resolve()),
-            "work": str(work.resolve()),
-            "content_hash": request.content_hash,
-            "intent": request.intent,
-            "seed": request.options.seed,
-            "settings": {**settings, **prior.settings},
-        }
-        if prior.folder is not None:
-            job["depth_prior"] = str(prior.folder.resolve())
-        path = work / "job.json"
-        with atomic_file(path) as stream:
-            stream.write(json.dumps(job, indent=2).encode())
-        return path
+
+def _run(
+    request: CompletionRequest, work: Path, settings: dict[str, Any], prior: Prior
+) -> WorkerRun:
+    job = {
+        "schema_version": 1,
+        "content_hash": request.content_hash,
+        "intent": request.intent,
+        "seed": request.options.seed,
+        "settings": {**settings, **prior.settings},
+    }
+    return WorkerRun(request.scene, request.masks, request.output, work, prior.folder, job)

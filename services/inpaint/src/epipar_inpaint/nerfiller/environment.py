@@ -23,22 +23,18 @@ _DIGEST_DIGITS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerEnvironment:
-    """An environment with the worker in it.
+class WorkerDefaults:
+    """What the operator says of the worker, wherever it runs.
 
     Attributes:
-        python: its interpreter.
         settings: the operator's defaults of the worker's settings, such as model_id and
             model_revision; what a request says stands above them.
-        device: "auto", "cuda" or "cpu".
     """
 
-    python: Path
     settings: dict[str, Any]
-    device: str
 
     @classmethod
-    def from_variables(cls) -> WorkerEnvironment:
+    def from_variables(cls) -> WorkerDefaults:
         """Read the variables.
 
         Raises:
@@ -51,11 +47,7 @@ class WorkerEnvironment:
             settings = None
         if not isinstance(settings, dict):
             raise _unavailable(f"{SETTINGS} is {text[:80]!r}; it must be a JSON object")
-        return cls(
-            interpreter(PYTHON, "the environment of services/inpaint/worker"),
-            settings,
-            os.environ.get(DEVICE) or "auto",
-        )
+        return cls(settings)
 
     @property
     def digest(self) -> str:

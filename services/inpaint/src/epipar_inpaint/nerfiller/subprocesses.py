@@ -10,12 +10,10 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from types import FrameType
 
-from epipar_kit.errors import CallEndedError
+from epipar_inpaint.nerfiller.stopping import Stop, asked_by_sigterm
 
 MAX_LINE_BYTES = 1 << 20
 
@@ -25,14 +23,14 @@ class Program:
 
     Args:
         command: what to run.
+        stop: when it is asked for, the program is asked to end.
         env: variables above those of this process.
-
-    Attributes:
-        stopping: a stop was asked for.
     """
 
-    def __init__(self, command: Sequence[str], env: Mapping[str, str] | None = None) -> None:
-        self.stopping = False
+    def __init__(
+        self, command: Sequence[str], stop: Stop, env: Mapping[str, str] | None = None
+    ) -> None:
+        self._stop = stop
         self._process = subprocess.Popen(  # noqa: S603 - the operator's interpreter, no shell
             list(command),
             stdin=subprocess.DEVNULL,
@@ -50,15 +48,10 @@ class Program:
         stream = self._process.stdout
         if stream is None:
             return
-        while line := stream.readline(MAX_LINE_BYTES):
-            yield line
-        self._process.wait()
-
-    def stop(self) -> None:
-        """Ask it to end."""
-        self.stopping = True
-        with suppress(ProcessLookupError):
-            self._process.send_signal(signal.SIGTERM)
+        with self._stop.calling(self._ask_to_end):
+            while line := stream.readline(MAX_LINE_BYTES):
+                yield line
+            self._process.wait()
 
     def close(self) -> None:
         """End it at once if it still runs, and reap it."""
@@ -74,23 +67,24 @@ class Program:
         Raises:
             CallEndedError: CANCELLED.
         """
-        if self.stopping:
-            raise CallEndedError("CANCELLED", "the completion was cancelled; it can be resumed")
+        self._stop.raise_if_asked()
+
+    def _ask_to_end(self) -> None:
+        with suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGTERM)
 
 
 @contextmanager
-def running(command: Sequence[str], env: Mapping[str, str] | None = None) -> Iterator[Program]:
-    """Run a program for the length of the block, passing SIGTERM on to it."""
-    program = Program(command, env)
-
-    def pass_on(_number: int, _frame: FrameType | None) -> None:
-        program.stop()
-
-    is_main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, pass_on) if is_main else None
+def running(
+    command: Sequence[str], env: Mapping[str, str] | None = None, stop: Stop | None = None
+) -> Iterator[Program]:
+    """Run a program for the length of the block, passing a stop (by default SIGTERM) on to it."""
+    if stop is None:
+        with asked_by_sigterm() as asked, running(command, env, asked) as program:
+            yield program
+        return
+    program = Program(command, stop, env)
     try:
         yield program
     finally:
         program.close()
-        if is_main:
-            signal.signal(signal.SIGTERM, before)
