@@ -57,7 +57,7 @@ def template(tmp_path):
     pod["tolerations"] = [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
     container = pod["containers"][0]
     container["command"] = [sys.executable, str(STAGED), "--python", str(python)]
-    container["resources"]["limits"]["nvidia.com/gpu"] = 1
+    container["resources"]["limits"]["nvidia.com/gpu"] = "1"
     return manifest
 
 
@@ -91,11 +91,11 @@ class World:
 
     def until_told(self, words):
         with self.said:
-            assert self.said.wait_for(lambda: any(words in t for t in self.told), 90), self.told
+            assert self.said.wait_for(lambda: any(words in t for t in self.told), 30), self.told
 
     def until_stage(self, stage):
         with self.said:
-            assert self.said.wait_for(lambda: stage in self.stages, 90), (self.stages, self.told)
+            assert self.said.wait_for(lambda: stage in self.stages, 30), (self.stages, self.told)
 
 
 @pytest.fixture
@@ -151,7 +151,7 @@ def test_a_job_bears_the_runs_hash_and_the_templates_limits(world):
     assert job["metadata"]["name"] == f"inpaint-run-{label[:20]}"
     spec = job["spec"]
     assert (spec["backoffLimit"], spec["activeDeadlineSeconds"]) == (3, 21600)
-    assert spec["template"]["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == 1
+    assert spec["template"]["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "1"
 
 
 def test_a_second_caller_attaches_to_the_same_job(world, begin):
@@ -173,7 +173,7 @@ def test_a_preempted_pod_is_followed_by_one_that_resumes(world, begin):
     run = begin(world.complete, "wait")
     world.until_stage("fit")
     world.cluster.controllers.preempt(world.cluster.running_pod())
-    assert run.result(90).resumed_views == 1
+    assert run.result(30).resumed_views == 1
     assert len(world.cluster.pods()) == 2
     (job,) = world.cluster.jobs()
     assert job["status"]["conditions"][0]["type"] == "Complete"
@@ -188,7 +188,7 @@ def test_a_cancel_deletes_the_job_and_a_repeat_resumes_from_its_checkpoint(world
     world.until_stage("fit")
     stop.ask()
     with pytest.raises(CallEndedError, match="resumed"):
-        run.result(90)
+        run.result(30)
     assert world.cluster.jobs() == []
     (checkpoint,) = (world.store / "runs").rglob("checkpoint.pt")
     assert checkpoint.read_text() == "half"
@@ -244,7 +244,7 @@ def test_a_container_killed_for_its_memory_is_told_as_such(world, begin):
     world.until_stage("fit")
     world.cluster.controllers.kill_for_memory(world.cluster.running_pod())
     with pytest.raises(LimitExceededError, match="memory") as caught:
-        run.result(90)
+        run.result(30)
     assert caught.value.reason == "OUT_OF_MEMORY"
 
 
@@ -261,7 +261,7 @@ def test_a_run_without_a_free_gpu_says_so_and_goes_on_when_there_is_one(world, b
     run = begin(world.complete)
     world.until_told("no node has a free GPU")
     world.cluster.controllers.nodes[1].gpus = 1
-    assert run.result(90).filled
+    assert run.result(30).filled
 
 
 def test_an_image_that_cannot_be_pulled_ends_the_run_in_the_end(world, monkeypatch):
@@ -282,7 +282,7 @@ def test_a_queue_holds_a_run_back_until_it_admits_it(world, begin, monkeypatch):
     assert world.cluster.pods() == []
     (key,) = [key for key, _ in world.cluster.objects.of(("batch", "jobs"))]
     world.cluster.objects.change(key, lambda found: found["spec"].update(suspend=False))
-    assert run.result(90).filled
+    assert run.result(30).filled
 
 
 def test_the_watch_survives_dropped_connections_compaction_and_a_restart(world, begin):
@@ -300,7 +300,7 @@ def test_the_watch_survives_dropped_connections_compaction_and_a_restart(world, 
     api.drop_watches()
     _until_more(world, ("watch", "jobs"), watched + 1)
     flag.touch()
-    assert run.result(90).filled
+    assert run.result(30).filled
     assert len(world.cluster.jobs()) == 1
 
 
@@ -357,7 +357,7 @@ def test_a_job_of_another_run_under_the_same_name_is_not_attached_to(world, begi
     with pytest.raises(EngineUnavailableError, match="is of another run"):
         world.complete("wait", "two")
     world.cluster.controllers.preempt(world.cluster.running_pod())
-    assert run.result(90).filled
+    assert run.result(30).filled
 
 
 def test_a_job_that_somebody_deletes_is_told(world, begin):
@@ -365,7 +365,7 @@ def test_a_job_that_somebody_deletes_is_told(world, begin):
     world.until_stage("fit")
     kubectl(world, "delete", "jobs", "--all", "--wait=false", "--cascade=foreground")
     with pytest.raises(WorkerDiedError, match="somebody else deleted"):
-        run.result(90)
+        run.result(30)
 
 
 def test_kubectl_reads_what_the_runner_wrote_and_would_take_it(world):
@@ -401,7 +401,7 @@ def kubectl(world, *arguments):
 
 def outcome_of(run: Future[CompletionResult]):
     try:
-        return run.result(90)
+        return run.result(30)
     except Exception as error:  # noqa: BLE001 - the test looks at it
         return error
 

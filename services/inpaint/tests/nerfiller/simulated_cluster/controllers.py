@@ -140,7 +140,7 @@ class Controllers(threading.Thread):
                     self._set(key, conditions=[condition])
             elif container["image"] in self.unpullable:
                 waiting = {"reason": "ImagePullBackOff", "message": "Back-off pulling image"}
-                states = [{"image": container["image"], "state": {"waiting": waiting}}]
+                states = _states(container, {"waiting": waiting})
                 if pod["status"].get("containerStatuses") != states:
                     self._set(key, containerStatuses=states, conditions=[])
             else:
@@ -178,15 +178,15 @@ class Controllers(threading.Thread):
 
         def change(pod: dict[str, Any]) -> None:
             pod["spec"]["nodeName"] = node.name
-            state = {"image": container["image"], "state": {"running": {"startedAt": now()}}}
-            pod["status"] = {"phase": "Running", "containerStatuses": [state]}
+            states = _states(container, {"running": {"startedAt": now()}})
+            pod["status"] = {"phase": "Running", "containerStatuses": states}
 
         self._objects.change(key, change)
 
     def _ended(self, key: Key, container: dict[str, Any], code: int) -> None:
         reason = "OOMKilled" if key[2] in self._out_of_memory else "Error"
         ended = {"exitCode": code, "reason": reason if code else "Completed"}
-        states = [{"name": container["name"], "state": {"terminated": ended}}]
+        states = _states(container, {"terminated": ended})
         conditions = []
         if key[2] in self._disrupted:
             conditions = [{"type": "DisruptionTarget", "status": "True", "reason": "Preemption"}]
@@ -207,6 +207,11 @@ class Controllers(threading.Thread):
 
     def _set(self, key: Key, **values: Any) -> None:
         self._objects.change(key, lambda found: found.setdefault("status", {}).update(values))
+
+
+def _states(container: dict[str, Any], state: dict[str, Any]) -> list[dict[str, Any]]:
+    fixed = {"imageID": "", "ready": "running" in state, "restartCount": 0}
+    return [{"name": container["name"], "image": container["image"], "state": state, **fixed}]
 
 
 def _owner(pod: dict[str, Any]) -> str:

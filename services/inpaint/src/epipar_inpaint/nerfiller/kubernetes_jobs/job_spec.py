@@ -101,6 +101,9 @@ def make_job(
     pod.setdefault("metadata", {}).setdefault("labels", {})[RUN_LABEL] = labels[RUN_LABEL]
     pod["spec"]["restartPolicy"] = "Never"  # podFailurePolicy wants it
     container = _container(job)
+    for amounts in container.get("resources", {}).values():
+        if isinstance(amounts, dict):  # the client wants text, a person writes numbers
+            amounts.update({name: str(amount) for name, amount in amounts.items()})
     container.setdefault("command", [COMMAND])
     container["args"] = arguments
     return {"apiVersion": "batch/v1", "kind": "Job", **job}
