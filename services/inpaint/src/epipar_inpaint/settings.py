@@ -52,3 +52,35 @@ class InpaintSettings(ServerSettings):
         default="",
         description="Python of an environment with the published NeRFiller; enables its engine.",
     )
+    runner: Literal["subprocess", "kubernetes"] = Field(
+        default="subprocess", description="Where engine nerfiller runs: here, or as Jobs."
+    )
+    kubernetes_template: str = Field(
+        default="inpaint-run",
+        description="Of a run's Job: a CronJob of the namespace, or the path of a manifest.",
+    )
+    kubernetes_namespace: str = Field(
+        default="", description="Where the Jobs are made; by default the service's own namespace."
+    )
+    kubernetes_context: str = Field(
+        default="",
+        description="Context of kubectl's configuration; by default the cluster around the service.",
+    )
+    kubernetes_queue: str = Field(
+        default="", description="Queue of Kueue that admits the runs; else what the template says."
+    )
+    kubernetes_patience_s: float = Field(
+        default=120, gt=0, le=86_400, description="How long a silent cluster is asked again."
+    )
+    kubernetes_pull_patience_s: float = Field(
+        default=600, gt=0, le=86_400, description="How long an image may fail to be pulled."
+    )
+    kubernetes_look_s: float = Field(
+        default=2, gt=0, le=86_400, description="How often progress is looked for in the store."
+    )
+    kubernetes_watch_s: float = Field(
+        default=300, gt=0, le=86_400, description="How long one watch is kept open."
+    )
+    kubernetes_cancel_s: float = Field(
+        default=4, gt=0, le=86_400, description="How long a cancel waits for the checkpoint."
+    )

@@ -71,9 +71,7 @@ class NerfillerEngine:
         prior = make_prior(named, request, work, report)
         reader = EventReader(report, preview)
         with asked_by_sigterm() as stop:
-            exit_code = self._runner.run(
-                _run(request, work, settings, prior), reader.read, stop
-            )
+            exit_code = self._runner.run(_run(request, work, settings, prior), reader.read, stop)
         if reader.error is not None:
             raise reader.error
         if reader.result is None or exit_code != 0:

@@ -13,7 +13,7 @@ import yaml
 
 from .controllers import Controllers, Node
 from .http_api import Api, Handler
-from .objects import CRON_JOBS, JOBS, PODS, Objects, Refusal
+from .objects import CRON_JOBS, JOBS, PODS, Objects, RefusalError
 
 NAMESPACE = "epipar"
 
@@ -41,7 +41,9 @@ class SimulatedCluster:
         self.controllers = Controllers(self.objects, nodes, env, folder)
         handler = type("BoundHandler", (Handler,), {"api": self.api})
         self._server = _Server(("127.0.0.1", 0), handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.05,), daemon=True
+        )
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self.kubeconfig = folder / "kubeconfig"
         self.kubeconfig.write_text(yaml.safe_dump(_kubeconfig(self.url)))
@@ -99,12 +101,14 @@ def _check(made: dict[str, Any]) -> None:
     try:
         kubernetes_validate.validate(made, "1.37", strict=True)
     except kubernetes_validate.ValidationError as error:
-        raise Refusal(400, "BadRequest", f"strict decoding error: {error.message[:200]}") from None
+        raise RefusalError(
+            400, "BadRequest", f"strict decoding error: {error.message[:200]}"
+        ) from None
     if made["spec"]["template"]["spec"].get("restartPolicy") != "Never":
-        raise Refusal(422, "Invalid", 'restartPolicy: only "Never" goes with podFailurePolicy')
+        raise RefusalError(422, "Invalid", 'restartPolicy: only "Never" goes with podFailurePolicy')
     labels = made["metadata"].get("labels") or {}
     if any(len(str(value)) > 63 for value in labels.values()):
-        raise Refusal(422, "Invalid", "metadata.labels: must be no more than 63 characters")
+        raise RefusalError(422, "Invalid", "metadata.labels: must be no more than 63 characters")
 
 
 def _kubeconfig(url: str) -> dict[str, Any]:

@@ -98,18 +98,22 @@ class Controllers(threading.Thread):
         if time.monotonic() - self._started_s[uid] > spec.get("activeDeadlineSeconds", 1e9):
             for pod_key, _ in pods:
                 self._end_pod(pod_key)
-            return self._end(key, "Failed", "DeadlineExceeded", "Job was active longer than it may")
+            self._end(key, "Failed", "DeadlineExceeded", "Job was active longer than it may")
+            return
         failed = 0
         for _, pod in pods:
             if pod["status"]["phase"] == "Succeeded":
-                return self._end(key, "Complete", "CompletionsReached", "")
+                self._end(key, "Complete", "CompletionsReached", "")
+                return
             if pod["status"]["phase"] == "Failed":
                 action = _action(spec.get("podFailurePolicy"), pod)
                 if action == "FailJob":
-                    return self._end(key, "Failed", "PodFailurePolicy", "a rule says so")
+                    self._end(key, "Failed", "PodFailurePolicy", "a rule says so")
+                    return
                 failed += action == "Count"
         if failed > spec["backoffLimit"]:
-            return self._end(key, "Failed", "BackoffLimitExceeded", "the limit has been reached")
+            self._end(key, "Failed", "BackoffLimitExceeded", "the limit has been reached")
+            return
         if all(pod["status"]["phase"] == "Failed" for _, pod in pods):
             self._make_pod(key, job)
 
@@ -151,7 +155,9 @@ class Controllers(threading.Thread):
     def _place(self, spec: dict[str, Any]) -> tuple[Node | None, list[str]]:
         wanted, why = _gpus(spec), []
         tolerated = {t.get("key") for t in spec.get("tolerations", [])}
-        running = [p["spec"] for _, p in self._objects.of(PODS) if p["status"]["phase"] == "Running"]
+        running = [
+            p["spec"] for _, p in self._objects.of(PODS) if p["status"]["phase"] == "Running"
+        ]
         for node in self.nodes:
             selector = spec.get("nodeSelector") or {}
             used = sum(_gpus(other) for other in running if other.get("nodeName") == node.name)

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlparse
 
-from .objects import KINDS, PODS, Key, Objects, Refusal, now
+from .objects import KINDS, PODS, Key, Objects, RefusalError, now
 
 _PATH = re.compile(
     r"/(?:api/v1|apis/(?P<group>[^/]+)/v1)(?:/namespaces/(?P<ns>[^/]+))?/(?P<resource>[^/]+)(?:/(?P<name>[^/]+))?"
@@ -57,13 +57,13 @@ class Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(size)) if size else {}
         try:
             self._route(url.path, query, body)
-        except Refusal as refusal:
+        except RefusalError as refusal:
             status = {"message": refusal.message, "reason": refusal.reason, "code": refusal.code}
             self._send(refusal.code, {**_STATUS, "status": "Failure", **status})
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
 
-    do_GET = do_POST = do_DELETE = _go
+    do_GET = do_POST = do_DELETE = _go  # noqa: N815 - http.server names them
 
     def _send(self, code: int, values: dict[str, Any]) -> None:
         data = json.dumps(values).encode()
@@ -79,7 +79,7 @@ class Handler(BaseHTTPRequestHandler):
         match = _PATH.fullmatch(path)
         kind = (match["group"] or "", match["resource"]) if match else ("", "")
         if match is None or kind not in KINDS:
-            raise Refusal(404, "NotFound", "the server could not find the requested resource")
+            raise RefusalError(404, "NotFound", "the server could not find the requested resource")
         watch = query.get("watch", "").lower() in ("1", "true")
         many = "watch" if watch else "list"
         verb = {"POST": "create", "DELETE": "delete"}.get(
@@ -94,14 +94,16 @@ class Handler(BaseHTTPRequestHandler):
         if verb == "get":
             return self._send(200, self.api.objects.get(key))
         if verb == "delete":
-            return self._delete(key, body.get("propagationPolicy") or query.get("propagationPolicy"))
+            return self._delete(
+                key, body.get("propagationPolicy") or query.get("propagationPolicy")
+            )
         return self._watch(kind, query) if watch else self._list(kind, query)
 
     def _meet_fault(self, verb: str, kind: tuple[str, str]) -> None:
         api, resource = self.api, kind[1]
         api.seen.append((verb, resource))
         if (verb, resource) in api.denied and self.headers.get("Authorization") != "Bearer admin":
-            raise Refusal(
+            raise RefusalError(
                 403,
                 "Forbidden",
                 f'{resource}.{kind[0]} is forbidden: User "system:serviceaccount:epipar:inpaint" '
@@ -112,12 +114,14 @@ class Handler(BaseHTTPRequestHandler):
             self.connection.shutdown(socket.SHUT_RDWR)
             raise BrokenPipeError
         if fault is not None:
-            raise Refusal(int(fault), "ServiceUnavailable", "the server is going down")
+            raise RefusalError(int(fault), "ServiceUnavailable", "the server is going down")
 
     def _delete(self, key: Key, policy: str | None) -> None:
         found = self.api.objects.get(key)
         if key[0] == PODS or policy != "Foreground":
-            raise Refusal(422, "Invalid", "the simulation deletes Jobs in the foreground alone")
+            raise RefusalError(
+                422, "Invalid", "the simulation deletes Jobs in the foreground alone"
+            )
         if "deletionTimestamp" not in found["metadata"]:
             marks = {"deletionTimestamp": now(), "finalizers": ["foregroundDeletion"]}
             self.api.objects.change(key, lambda job: job["metadata"].update(marks))

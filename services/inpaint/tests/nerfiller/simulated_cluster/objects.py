@@ -17,7 +17,7 @@ Key = tuple[tuple[str, str], str, str]
 """(group, resource), namespace, name."""
 
 
-class Refusal(Exception):
+class RefusalError(Exception):
     """The server says no."""
 
     def __init__(self, code: int, reason: str, message: str) -> None:
@@ -45,10 +45,12 @@ class Objects:
         for check in self.checks:
             check(made)
         if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", name):
-            raise Refusal(422, "Invalid", f"metadata.name: Invalid value: {name!r}")
+            raise RefusalError(422, "Invalid", f"metadata.name: Invalid value: {name!r}")
         with self.changed:
             if key in self.all:
-                raise Refusal(409, "AlreadyExists", f'{resource}.{group} "{name}" already exists')
+                raise RefusalError(
+                    409, "AlreadyExists", f'{resource}.{group} "{name}" already exists'
+                )
             made = copy.deepcopy(made)
             made["metadata"] = {
                 **made["metadata"],
@@ -65,7 +67,7 @@ class Objects:
     def get(self, key: Key) -> dict[str, Any]:
         with self.changed:
             if key not in self.all:
-                raise Refusal(404, "NotFound", f'{key[0][1]}.{key[0][0]} "{key[2]}" not found')
+                raise RefusalError(404, "NotFound", f'{key[0][1]}.{key[0][0]} "{key[2]}" not found')
             return copy.deepcopy(self.all[key])
 
     def change(self, key: Key, change: Callable[[dict[str, Any]], None]) -> None:

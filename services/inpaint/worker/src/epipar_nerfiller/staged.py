@@ -161,7 +161,9 @@ class Carrier:
 def main(arguments: list[str] | None = None) -> int:
     """Run the program and return its exit code."""
     parser = argparse.ArgumentParser(prog="epipar-nerfiller-run", description=__doc__)
-    parser.add_argument("--python", default=sys.executable, help="interpreter with the worker in it")
+    parser.add_argument(
+        "--python", default=sys.executable, help="interpreter with the worker in it"
+    )
     parser.add_argument("--device", default="auto", help="auto, cuda or cpu")
     parser.add_argument("prefix", help="key of the run in the store, such as runs/0123abcd")
     options = parser.parse_args(arguments)

@@ -29,7 +29,7 @@ _CODES = {404: "NotFound", 409: "Conflict", 410: "Gone"}
 _Result = TypeVar("_Result")
 
 
-class Answer(Exception):
+class AnswerError(Exception):
     """The cluster said no in a way that the caller of a request knows what to do with.
 
     Attributes:
@@ -74,10 +74,11 @@ class ClusterApi:
         """Return a CronJob.
 
         Raises:
-            Answer: 404.
+            AnswerError: 404.
         """
         found = self._ask(
-            "get cronjobs.batch", lambda: self._batch.read_namespaced_cron_job(name, self.namespace, **_PATIENT)
+            "get cronjobs.batch",
+            lambda: self._batch.read_namespaced_cron_job(name, self.namespace, **_PATIENT),
         )
         return {"kind": "CronJob", **self._plain(found)}
 
@@ -85,7 +86,7 @@ class ClusterApi:
         """Make a Job; a field that the server does not know is refused.
 
         Raises:
-            Answer: 409, there is one of this name.
+            AnswerError: 409, there is one of this name.
         """
         self._ask(
             "create jobs.batch",
@@ -103,7 +104,7 @@ class ClusterApi:
                     lambda: self._batch.read_namespaced_job(name, self.namespace, **_PATIENT),
                 )
             )
-        except Answer as answer:
+        except AnswerError as answer:
             if answer.status != 404:
                 raise
             return None
@@ -129,7 +130,7 @@ class ClusterApi:
         A watch that breaks is simply over: whoever asked asks again from the last version.
 
         Raises:
-            Answer: 410, the version is too old.
+            AnswerError: 410, the version is too old.
         """
         import urllib3
         from kubernetes import watch
@@ -166,7 +167,7 @@ class ClusterApi:
                 ),
                 patience_s,
             )
-        except Answer as answer:
+        except AnswerError as answer:
             if answer.status != 404:
                 raise
 
@@ -202,7 +203,10 @@ class ClusterApi:
             except ApiException as error:
                 if error.status not in _TRANSIENT:
                     raise self._typed(error, right) from error
-                fault, pause_s = f"{error.status} {error.reason}", max(pause_s, _retry_after_s(error))
+                fault, pause_s = (
+                    f"{error.status} {error.reason}",
+                    max(pause_s, _retry_after_s(error)),
+                )
             except (urllib3.exceptions.HTTPError, OSError) as error:
                 fault = f"{type(error).__name__}: {error}"
             if time.monotonic() + pause_s > deadline_s or self._ended.is_set():
@@ -218,7 +222,7 @@ class ClusterApi:
     def _typed(self, error: ApiException, right: str) -> Exception:
         said = _message(error)
         if error.status in _CODES:
-            return Answer(error.status, said)
+            return AnswerError(error.status, said)
         if error.status in (401, 403):
             what = "does not know" if error.status == 401 else "forbids"
             return _unavailable(

@@ -7,6 +7,7 @@
     events/{attempt}-{number}.jsonl   what it says, a few lines an object, in order
     work/                    its checkpoint
     out/                     what it made, before its last event
+    done                     its runner has taken it
 
 The worker's side is services/inpaint/worker/src/epipar_nerfiller/staged.py.
 """
@@ -18,7 +19,7 @@ import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -34,6 +35,8 @@ ROOT = "runs"
 _BESIDE = ("completions", "exports", "masks", "source")
 """Folders of a scene that the worker does not read."""
 _PARALLEL = 8
+_DONE = "done"
+_KEEP_DONE, _KEEP = timedelta(days=1), timedelta(days=7)
 _S3 = "EPIPAR_STORE_S3_"
 _S3_KEYS = ("endpoint", "region", "access_key_id", "secret_access_key")
 
@@ -101,12 +104,33 @@ class RunFiles:
             for key in last:
                 self._fetch(key, folder)
 
-    def clear(self) -> None:
-        """Delete all of it, the input's job first."""
+    def finish(self) -> None:
+        """Say that the run is done and drop what it no longer needs.
+
+        What it made stays for others who follow the same run, until a sweep.
+        """
         with _typed():
-            keys = self._keys("")
-            for key in [k for k in keys if k.endswith("/in/job.json")] + keys:
+            self._put(_DONE, b"")
+            # The job first: without it the input counts as not there.
+            for key in [*self._keys("in/job.json"), *self._keys("in/"), *self._keys("work/")]:
                 self._delete(key)
+
+    def sweep(self, now: datetime) -> None:
+        """Delete what runs have left behind: done ones after a day, others after a week."""
+        with _typed():
+            newest: dict[str, datetime] = {}
+            keys: dict[str, list[str]] = {}
+            for batch in self._store.list(ROOT):
+                for meta in batch:
+                    key, modified = str(meta["path"]), meta["last_modified"]
+                    run = "/".join(key.split("/")[:2])
+                    keys.setdefault(run, []).append(key)
+                    newest[run] = max(modified, newest.get(run, modified))
+            for run, names in keys.items():
+                is_done = f"{run}/{_DONE}" in names
+                if run != self.prefix and now - newest[run] > (_KEEP_DONE if is_done else _KEEP):
+                    for key in names:
+                        self._delete(key)
 
     def _fetch(self, key: str, folder: Path) -> Path:
         path = folder / key.removeprefix(f"{self.prefix}/out/")

@@ -11,12 +11,13 @@ import os
 import threading
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from epipar_inpaint.nerfiller.kubernetes_jobs.api import Answer, ClusterApi
+from epipar_inpaint.nerfiller.kubernetes_jobs.api import AnswerError, ClusterApi
 from epipar_inpaint.nerfiller.kubernetes_jobs.failures import (
     COMPLETE,
     ended,
@@ -113,6 +114,7 @@ class _Follow:
         self._pull_since_s: float | None = None
 
     def to_the_end(self) -> int | None:
+        self._files.sweep(datetime.now(UTC))
         self._files.put_inputs(self._run)
         teller = Teller(self._files, self._run.output, self._on_line, self._begin())
         watch = JobWatch(self._api, self._name, self._settings.watch_s, self._changed.set)
@@ -128,7 +130,7 @@ class _Follow:
         if kind == COMPLETE:
             self._files.fetch_all(self._run.output)
             teller.finish()
-            self._files.clear()
+            self._files.finish()
             return 0
         if teller.end is None:
             raise failure_of(job, self._api.pods(run_label(self._run.digest)), reason, message)
@@ -149,7 +151,7 @@ class _Follow:
             self._stop.raise_if_asked()
             try:
                 self._api.create_job(job)
-            except Answer as answer:
+            except AnswerError as answer:
                 if answer.status != 409:
                     raise EngineUnavailableError(
                         "ENGINE_UNAVAILABLE", f"no Job can be made: {answer}", retry_after_s=None
@@ -181,7 +183,9 @@ class _Follow:
         return False
 
     def _has_result(self) -> bool:
-        return any(b'"event": "result"' in line for _, ls in self._files.events_after("") for line in ls)
+        return any(
+            b'"event": "result"' in line for _, ls in self._files.events_after("") for line in ls
+        )
 
     def _until_gone(self, words: str) -> None:
         deadline_s = time.monotonic() + self._settings.patience_s + 120.0
@@ -233,7 +237,9 @@ class _Follow:
             CallEndedError: CANCELLED, always.
         """
         deadline_s = time.monotonic() + self._settings.cancel_s
-        self._api.delete_job(self._name, patience_s=min(_CANCEL_PATIENCE_S, self._settings.cancel_s))
+        self._api.delete_job(
+            self._name, patience_s=min(_CANCEL_PATIENCE_S, self._settings.cancel_s)
+        )
         gone = threading.Event()
         while self._api.job(self._name) is not None and time.monotonic() < deadline_s:
             gone.wait(0.1)
@@ -244,7 +250,7 @@ class _Follow:
         if path is None:
             try:
                 return template_of(self._api.cron_job(self._settings.template))
-            except Answer as answer:
+            except AnswerError as answer:
                 raise _no_template(
                     f"there is no CronJob {self._settings.template!r} in namespace "
                     f"{self._api.namespace}; apply k8s/components/inpaint-jobs"

@@ -51,7 +51,9 @@ class KubernetesSettings:
         for name in ("patience_s", "pull_patience_s", "look_s", "watch_s", "cancel_s"):
             value = getattr(self, name)
             if not 0 < value <= 86_400:
-                raise _unavailable(f"{_variable(name)} is {value}; it must be more than 0 s, a day at most")
+                raise _unavailable(
+                    f"{_variable(name)} is {value}; it must be more than 0 s, a day at most"
+                )
 
     @classmethod
     def from_variables(cls) -> KubernetesSettings:
@@ -68,7 +70,9 @@ class KubernetesSettings:
             try:
                 given[field.name] = float(text) if isinstance(field.default, float) else text
             except ValueError:
-                raise _unavailable(f"{_variable(field.name)} is {text!r}; it must be seconds") from None
+                raise _unavailable(
+                    f"{_variable(field.name)} is {text!r}; it must be seconds"
+                ) from None
         return cls(**given)  # type: ignore[arg-type]  # by the fields' own kinds
 
     @property

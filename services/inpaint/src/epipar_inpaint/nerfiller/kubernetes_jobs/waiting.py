@@ -78,9 +78,7 @@ def _phase(pod: Mapping[str, Any]) -> str:
     return str((pod.get("status") or {}).get("phase") or "Pending")
 
 
-def _condition(
-    pod: Mapping[str, Any], kind: str, status: str = "True"
-) -> Mapping[str, Any] | None:
+def _condition(pod: Mapping[str, Any], kind: str, status: str = "True") -> Mapping[str, Any] | None:
     for condition in (pod.get("status") or {}).get("conditions") or []:
         if condition.get("type") == kind and condition.get("status") == status:
             found: Mapping[str, Any] = condition

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from epipar_inpaint.nerfiller.kubernetes_jobs.api import Answer, ClusterApi
+from epipar_inpaint.nerfiller.kubernetes_jobs.api import AnswerError, ClusterApi
 from epipar_kit.errors import EpiparError, typed_error
 
 
@@ -81,7 +81,7 @@ class JobWatch(threading.Thread):
                     self._tell()
                 if self._job is None:
                     break
-        except Answer as answer:
+        except AnswerError as answer:
             if answer.status != 410:
                 raise
             return ""
