@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -48,12 +49,12 @@ TEMPLATE = INPAINT.parents[1] / "k8s/components/inpaint-jobs/run.yaml"
 GPU_NODE = Node("gpu-0", 1, {"nvidia.com/gpu.present": "true"}, ("nvidia.com/gpu",))
 
 
-def template(tmp_path):
+def template(tmp_path: Path) -> dict[str, Any]:
     """The repository's own template, as an overlay shapes it, with a worker that can be steered."""
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{HERE / "fake_worker.py"}" "$@"\n')
     python.chmod(0o755)
-    manifest = yaml.safe_load(TEMPLATE.read_text())
+    manifest: dict[str, Any] = yaml.safe_load(TEMPLATE.read_text())
     pod = manifest["spec"]["jobTemplate"]["spec"]["template"]["spec"]
     pod["nodeSelector"] = {"nvidia.com/gpu.present": "true"}
     pod["tolerations"] = [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
@@ -66,7 +67,7 @@ def template(tmp_path):
 class World:
     """A cluster, a store, and the engine in between."""
 
-    def __init__(self, tmp_path, cluster):
+    def __init__(self, tmp_path: Path, cluster: SimulatedCluster) -> None:
         self.path, self.cluster = tmp_path, cluster
         self.store = tmp_path / "store"
         self.told: list[str] = []
@@ -74,34 +75,34 @@ class World:
         self.said = threading.Condition()
         self.previews: list[Path] = []
 
-    def request(self, prompt, name="out"):
+    def request(self, prompt: str, name: str = "out") -> CompletionRequest:
         (self.path / name).mkdir(exist_ok=True)
         options = CompletionOptions(7, extra={"prompt": prompt, "depth_prior": "smooth"})
         return CompletionRequest(
             self.path / "scene", self.path / "masks", self.path / name, "ab" * 32, "remove", options
         )
 
-    def complete(self, prompt="", name="out") -> CompletionResult:
+    def complete(self, prompt: str = "", name: str = "out") -> CompletionResult:
         request = self.request(prompt, name)
         return NerfillerEngine().complete(request, self.report, self.previews.append)
 
-    def report(self, stage, done, total, unit, message=""):
+    def report(self, stage: str, done: int, total: int, unit: str, message: str = "") -> None:
         with self.said:
             self.stages.append(stage)
             self.told.append(message)
             self.said.notify_all()
 
-    def until_told(self, words):
+    def until_told(self, words: str) -> None:
         with self.said:
             assert self.said.wait_for(lambda: any(words in t for t in self.told), 30), self.told
 
-    def until_stage(self, stage):
+    def until_stage(self, stage: str) -> None:
         with self.said:
             assert self.said.wait_for(lambda: stage in self.stages, 30), (self.stages, self.told)
 
 
 @pytest.fixture
-def world(tmp_path, monkeypatch) -> Iterator[World]:
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     (tmp_path / "scene" / "images").mkdir(parents=True)
     (tmp_path / "scene" / "scene.json").write_text("{}")
     (tmp_path / "scene" / "images" / "a.png").write_bytes(b"picture")
@@ -128,7 +129,7 @@ def world(tmp_path, monkeypatch) -> Iterator[World]:
 
 
 @pytest.fixture
-def begin() -> Iterator[object]:
+def begin() -> Iterator[Any]:
     with ExitStack() as stack:
         threads = stack.enter_context(ThreadPoolExecutor(4))
         yield threads.submit
@@ -213,10 +214,10 @@ def test_a_cancel_deletes_the_job_and_a_repeat_resumes_from_its_checkpoint(
     assert _run(world, Stop()) == 0
 
 
-def _run(world, stop):
+def _run(world: World, stop: Stop) -> int | None:
     """Run as the engine does, with a stop of the test's own."""
 
-    def on_line(line):
+    def on_line(line: bytes) -> None:
         event = json.loads(line)
         if event["event"] == "progress":
             world.report(event["stage"], 0, 0, "")
@@ -322,7 +323,7 @@ def test_the_watch_survives_dropped_connections_compaction_and_a_restart(world, 
     assert len(world.cluster.jobs()) == 1
 
 
-def _until_more(world, request, count):
+def _until_more(world: World, request: tuple[str, str], count: int) -> None:
     pause = threading.Event()
     for _ in range(600):
         if len([v for v in world.cluster.api.seen if v == request]) > count:
@@ -360,7 +361,7 @@ def test_a_cluster_that_does_not_answer_is_told_with_when_to_come_back(world, mo
     assert caught.value.retry_after_s
 
 
-def _nowhere(world):
+def _nowhere(world: World) -> Path:
     text = world.cluster.kubeconfig.read_text().replace(world.cluster.url, "http://127.0.0.1:1")
     path = world.path / "nowhere"
     path.write_text(text)
@@ -401,7 +402,7 @@ def test_kubectl_reads_what_the_runner_wrote_and_would_take_it(world):
     assert len(world.cluster.jobs()) == 1
 
 
-def kubectl(world, *arguments):
+def kubectl(world: World, *arguments: str) -> str:
     found = next(
         (
             p

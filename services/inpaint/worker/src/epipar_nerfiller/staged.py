@@ -248,11 +248,13 @@ def _open(url: str) -> Any:
     if parts.scheme != "s3" or not parts.netloc:
         raise SystemExit(f"EPIPAR_STORE_URL is {url!r}; it must be file:///folder or s3://bucket/…")
     given = {name: os.environ.get(_S3 + name.upper(), "") for name in _S3_KEYS}
+    endpoint = given["endpoint"] or os.environ.get("AWS_ENDPOINT_URL", "")
+    config: Any = {name: value for name, value in given.items() if value}
     return S3Store(
         parts.netloc,
         prefix=parts.path.strip("/") or None,
-        config={name: value for name, value in given.items() if value},
-        client_options={"allow_http": given["endpoint"].startswith("http://")},
+        config=config,
+        client_options={"allow_http": endpoint.startswith("http://")},
         retry_config={"max_retries": 10, "retry_timeout": timedelta(seconds=120)},
     )
 

@@ -185,11 +185,12 @@ def _store(url: str, patience_s: float) -> LocalStore | S3Store:
             retry_after_s=None,
         )
     given = {name: os.environ.get(_S3 + name.upper(), "") for name in _S3_KEYS}
+    endpoint = given["endpoint"] or os.environ.get("AWS_ENDPOINT_URL", "")
     return S3Store(
         parts.netloc,
         prefix=parts.path.strip("/") or None,
         config={name: value for name, value in given.items() if value},  # type: ignore[arg-type]  # a TypedDict by its keys
-        client_options={"allow_http": given["endpoint"].startswith("http://")},
+        client_options={"allow_http": endpoint.startswith("http://")},
         retry_config={"max_retries": 10, "retry_timeout": timedelta(seconds=patience_s)},
     )
 
