@@ -36,7 +36,7 @@ class _Peak:
     def end(self) -> float:
         """Return the peak."""
         if self._on_gpu:
-            return torch.cuda.max_memory_allocated() / 2**20
+            return float(torch.cuda.max_memory_allocated() / 2**20)
         self._ended.set()
         self._thread.join()
         return self.most

@@ -199,8 +199,9 @@ async def test_a_job_that_never_reached_the_queue_is_given_to_it(
         assert (await suite.ended(job)).state == pb.Job.STATE_SUCCEEDED
 
 
+@pytest.mark.parametrize("is_remembered", [True, False])
 async def test_a_job_of_a_replica_that_never_comes_back_goes_on_at_another(
-    store: Path, fake: FakeCompute
+    is_remembered: bool, store: Path, fake: FakeCompute
 ) -> None:
     gate = asyncio.Event()
     fake.script["Predict"].append(working(gate=gate))
@@ -210,7 +211,8 @@ async def test_a_job_of_a_replica_that_never_comes_back_goes_on_at_another(
         engine = sa.create_engine(f"sqlite:///{store.parent}/gateway.sqlite")
         with engine.begin() as connection:
             connection.execute(sa.update(jobs).values(executor="gone"))
-            connection.execute(sa.insert(executors).values(id="gone", beat_us=0))
+            if is_remembered:
+                connection.execute(sa.insert(executors).values(id="gone", beat_us=0))
         engine.dispose()
         events = await suite.events(job)
         assert_whole(events)

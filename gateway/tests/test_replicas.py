@@ -214,19 +214,27 @@ async def test_both_gateways_show_every_event_of_a_job_wherever_it_runs(
     await asyncio.wait_for(fake.cancelled.wait(), 30)
 
 
-async def test_a_job_cancelled_after_its_replica_died_holds_no_slot(
+async def test_jobs_cancelled_after_their_replica_died_hold_no_slot(
     replicas: Replicas, fake: FakeCompute
 ) -> None:
-    await replicas.by_name["gateway-0"].stop()
-    fake.script["Predict"].extend([hang] * SLOTS)
-    stuck = await replicas.begin(SLOTS, ("gateway-1",))
-    for job in stuck:
-        await replicas.by_name["gateway-1"].watch(job, [], is_progress)
-    await replicas.by_name["gateway-1"].kill()
-    await replicas.by_name["gateway-0"].start()
-    async with replicas.by_name["gateway-0"].jobs() as stub:
-        for job in stuck:
+    both = ("gateway-0", "gateway-1")
+    gate = asyncio.Event()
+    fake.script["Predict"].extend([hang] * SLOTS + [working(gate=gate)] * SLOTS)
+    stuck = await replicas.begin(SLOTS, both)
+    await until(lambda: fake.running["Predict"] == SLOTS)
+    held = await asyncio.to_thread(replicas.rows, sa.select(jobs.c.executor).where(RUNS))
+    victim = next(row.executor for row in held)
+    alive = replicas.by_name[next(name for name in both if name != victim)]
+    await replicas.by_name[victim].kill()
+    async with alive.jobs() as stub:
+        for job in stuck:  # before anybody takes the victim for dead
             await stub.CancelJob(pb.CancelJobRequest(name=job.name))
-    fresh = await replicas.by_name["gateway-0"].begin(upload=put_upload(replicas.store))
-    assert_whole(await asyncio.wait_for(replicas.follow(fresh, ("gateway-0",)), 120))
-    assert {row.id for row in replicas.rows(sa.select(executors.c.id))} == set(replicas.by_name)
+    upload = put_upload(replicas.store)
+    fresh = [await alive.begin(upload=upload) for _ in range(SLOTS)]
+    await until(lambda: fake.running["Predict"] == SLOTS)  # all slots are there again
+    gate.set()
+    for job in fresh:
+        seen: list[pb.WatchJobResponse] = []
+        await asyncio.wait_for(alive.watch(job, seen), 120)
+        assert_whole(seen)
+    assert {row.id for row in replicas.rows(sa.select(executors.c.id))} == set(both)

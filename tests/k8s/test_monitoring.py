@@ -10,7 +10,6 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +20,8 @@ import pytest
 from epipar_kit.metrics import ServerMetrics, metrics_page
 from epipar_kit.server import Service
 from epipar_kit.testing import serving
+from tests.k8s.worlds import world
 from tools.images.catalogue import ROOT
-from tools.k8s_check.render import render_named
-from tools.k8s_check.rendered import Rendered
 
 SCRAPE = {"namespace", "job", "pod", "instance", "service", "endpoint", "container"}
 """Labels that Prometheus itself adds."""
@@ -35,18 +33,15 @@ OTHERS = {
 """Metrics of programs that are not ours, with the labels that we use; not proven here."""
 
 
-@cache
-def _world() -> Rendered:
-    return render_named("cpu + monitoring")
-
-
 def _alerts() -> list[dict[str, Any]]:
-    rule = next(_world().of_kind("PrometheusRule"))
+    rule = next(world("cpu + monitoring").of_kind("PrometheusRule"))
     return [alert for group in rule["spec"]["groups"] for alert in group["rules"]]
 
 
 def _dashboard() -> dict[str, Any]:
-    config = next(i for i in _world().of_kind("ConfigMap") if "epipar.json" in i["data"])
+    config = next(
+        i for i in world("cpu + monitoring").of_kind("ConfigMap") if "epipar.json" in i["data"]
+    )
     loaded: dict[str, Any] = json.loads(config["data"]["epipar.json"])
     return loaded
 
@@ -146,7 +141,7 @@ def test_an_expression_reads_metrics_that_exist(name: str, kit_page, envoy_page)
 def test_an_expression_asks_jobs_that_are_scraped(name: str):
     services = {
         service["metadata"]["labels"]["app.kubernetes.io/name"]
-        for service in _world().of_kind("Service")
+        for service in world("cpu + monitoring").of_kind("Service")
         if any(port["name"] == "metrics" for port in service["spec"]["ports"])
     }
     for _, matchers in _selectors(_expressions()[name]):
@@ -189,7 +184,7 @@ def test_the_queues_query_reads_columns_that_the_scheduler_has():
 
     queries = [
         trigger["metadata"]["query"]
-        for scaler in render_named("keda").of_kind("ScaledObject")
+        for scaler in world("keda").of_kind("ScaledObject")
         for trigger in scaler["spec"]["triggers"]
     ]
     assert len(queries) == 3

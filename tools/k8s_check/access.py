@@ -19,9 +19,10 @@ ALLOWED: dict[str, set[tuple[str, str, str]]] = {
     "inpaint": {
         *(("batch", "jobs", verb) for verb in ("create", "get", "list", "watch", "delete")),
         *(("", "pods", verb) for verb in ("get", "list", "watch")),
+        ("batch", "cronjobs/inpaint-run", "get"),
     }
 }
-"""Who may do what: group, resource, verb."""
+"""Who may do what: group, resource (with a name where only that one), verb."""
 
 
 def check(world: Rendered) -> Iterator[Finding]:
@@ -53,7 +54,7 @@ def _binding(world: Rendered, binding: Object, bound: set[str]) -> Iterator[Find
         (group, resource, verb)
         for rule in role["rules"]
         for group in rule["apiGroups"]
-        for resource in rule["resources"]
+        for resource in _named(rule)
         for verb in rule["verbs"]
     }
     for subject in binding["subjects"]:
@@ -65,3 +66,11 @@ def _binding(world: Rendered, binding: Object, bound: set[str]) -> Iterator[Find
             yield Finding(
                 "role-too-wide", name_of(role), f"lets {name} {verb} {resource}.{group or 'core'}"
             )
+
+
+def _named(rule: Object) -> list[str]:
+    names = rule.get("resourceNames")
+    resources: list[str] = rule["resources"]
+    if not names:
+        return resources
+    return [f"{resource}/{name}" for resource in resources for name in names]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tools.k8s_check.finding import Finding
-from tools.k8s_check.rendered import Object, Rendered, name_of, pod_of
+from tools.k8s_check.rendered import Object, Rendered, job_spec_of, name_of, pod_of
 
 RULES = {
     "job-restarts-in-place": "a Job with a failure policy has restartPolicy Never",
@@ -13,7 +13,8 @@ RULES = {
     "job-counts-disruption": "a pod pushed off its node does not count: the first rule says so",
     "job-rule-unknown-container": "a rule of exit codes names a container of the Job",
     "job-retries-bad-input": "a run whose input is refused fails at once",
-    "template-runs": "a template stays suspended, is kept, and carries no queue",
+    "template-runs": "a template is suspended: it makes nothing by itself",
+    "queue-unknown": "a queue that a run waits in exists, and the run begins suspended",
     "template-two-pods": "a run's next pod waits for the end of the last: one checkpoint, one writer",
 }
 
@@ -25,14 +26,15 @@ _QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 
 def check(world: Rendered) -> Iterator[Finding]:
     """Yield the faults of Jobs."""
-    for job in world.of_kind("Job"):
+    for job in world.of_kind("Job", "CronJob"):
         yield from _job(job)
-        if job["metadata"].get("annotations", {}).get("epipar.dev/template") == "true":
-            yield from _template(job)
+    for template in world.of_kind("CronJob"):
+        yield from _template(template)
+        yield from _queue(world, template)
 
 
 def _job(job: Object) -> Iterator[Finding]:
-    spec, subject = job["spec"], name_of(job)
+    spec, subject = job_spec_of(job), name_of(job)
     rules = spec.get("podFailurePolicy", {}).get("rules", [])
     if rules and pod_of(job).get("restartPolicy") != "Never":
         yield Finding("job-restarts-in-place", subject, "restartPolicy must be Never")
@@ -52,7 +54,7 @@ def _job(job: Object) -> Iterator[Finding]:
 
 
 def _template(job: Object) -> Iterator[Finding]:
-    spec, subject = job["spec"], name_of(job)
+    spec, subject = job_spec_of(job), name_of(job)
     fatal: set[int] = set()
     for rule in spec.get("podFailurePolicy", {}).get("rules", ()):
         codes = rule.get("onExitCodes", {})
@@ -64,9 +66,18 @@ def _template(job: Object) -> Iterator[Finding]:
             subject,
             f"FailJob is for {sorted(fatal)}; it must be {sorted(FATAL_EXIT_CODES)}",
         )
-    if not spec.get("suspend"):
+    if not job["spec"].get("suspend"):
         yield Finding("template-runs", subject, "is not suspended")
-    if _QUEUE_LABEL in job["metadata"].get("labels", {}):
-        yield Finding("template-runs", subject, f"{_QUEUE_LABEL} on it lets Kueue start it")
     if spec.get("podReplacementPolicy") != "Failed":
         yield Finding("template-two-pods", subject, "podReplacementPolicy must be Failed")
+
+
+def _queue(world: Rendered, job: Object) -> Iterator[Finding]:
+    made = job["spec"]["jobTemplate"]
+    queue = made.get("metadata", {}).get("labels", {}).get(_QUEUE_LABEL)
+    if queue is None:
+        return
+    if world.find("LocalQueue", queue) is None:
+        yield Finding("queue-unknown", name_of(job), f"there is no LocalQueue {queue!r}")
+    if not made["spec"].get("suspend"):
+        yield Finding("queue-unknown", name_of(job), "its runs must begin suspended")

@@ -97,10 +97,10 @@ def _has_peer(given: list[Any] | None, other: Peer) -> bool:
 
 def _is_peer(entry: Object, other: Peer) -> bool:
     if "ipBlock" in entry:
-        if not other.address:  # pods have addresses too, but a policy by address is for others
-            return False
-        address = ipaddress.ip_address(other.address)
         block = entry["ipBlock"]
+        if not other.address:  # a pod has an address too, in a range that is not known here
+            return bool(block["cidr"] == "0.0.0.0/0")
+        address = ipaddress.ip_address(other.address)
         outside = any(address in ipaddress.ip_network(net) for net in block.get("except", ()))
         return address in ipaddress.ip_network(block["cidr"]) and not outside
     if other.address:

@@ -21,7 +21,7 @@ PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 def check(world: Rendered) -> Iterator[Finding]:
     """Yield the faults of probes; Jobs have none."""
     for container in world.containers():
-        if container.owner["kind"] == "Job":
+        if container.owner["kind"] in {"Job", "CronJob"}:
             continue
         for name in PROBES:
             probe = container.spec.get(name)

@@ -52,7 +52,7 @@ def render(folder: Path) -> Rendered:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
     )
     if done.returncode != 0 or done.stderr.strip():
         raise RenderError(f"{folder}: {done.stderr.strip()[-2000:]}")

@@ -9,7 +9,7 @@ from typing import Any
 Object = dict[str, Any]
 """An object or a part of one, as YAML has it."""
 
-WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "Job")
+WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +91,27 @@ def name_of(item: Object) -> str:
 
 def pod_of(workload: Object) -> Object:
     """Return the pod's spec of a workload."""
-    spec: Object = workload["spec"]["template"]["spec"]
+    spec: Object = _template_of(workload)["spec"]
     return spec
 
 
 def pod_labels(workload: Object) -> dict[str, str]:
     """Return the labels that a workload's pods get."""
-    labels: dict[str, str] = workload["spec"]["template"].get("metadata", {}).get("labels", {})
+    labels: dict[str, str] = _template_of(workload).get("metadata", {}).get("labels", {})
     return labels
+
+
+def job_spec_of(item: Object) -> Object:
+    """Return the spec of a Job, or of the Jobs that a CronJob makes."""
+    spec: Object = item["spec"]
+    if item["kind"] == "CronJob":
+        spec = spec["jobTemplate"]["spec"]
+    return spec
+
+
+def _template_of(workload: Object) -> Object:
+    template: Object = job_spec_of(workload)["template"]
+    return template
 
 
 def matches(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:

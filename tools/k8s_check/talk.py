@@ -31,7 +31,7 @@ OUTSIDE: dict[str, Peer] = {
     "prometheus": Peer(
         {_NAME: "monitoring"}, {"app.kubernetes.io/name": "prometheus"}, "", (9090,)
     ),
-    "stranger": Peer({_NAME: "other"}, {"app": "stranger"}, "", (80, 443, 8080)),
+    "stranger": Peer({_NAME: "other"}, {"app": "stranger"}, "", (80, 443, 5432, 6443, 8080)),
     "internet": Peer({}, {}, "203.0.113.10", (22, 25, 80, 443, 5432, 6443, 8333)),
     "metadata": Peer({}, {}, "169.254.169.254", (80, 443, 5432, 6443)),
 }
@@ -53,7 +53,7 @@ def wanted(world: Rendered) -> set[Edge]:
         ("envoy", "gateway", 50050),
         ("envoy", "gateway", 50060),
         ("envoy", "internet", 443),  # keys of who issues tokens
-        ("gateway", "internet", 5432),  # PostgreSQL of a provider
+        ("gateway", "internet", 5432),  # PostgreSQL of a provider, or
         ("gateway", "postgresql", 5432),
         ("fetch-weights", "internet", 443),
         ("prometheus", "envoy", 9902),
@@ -67,5 +67,7 @@ def wanted(world: Rendered) -> set[Edge]:
     edges |= {(peer, "envoy", 8080) for peer in OUTSIDE}
     if "inpaint-run" in there:
         edges.add(("inpaint", "internet", 6443))  # the cluster's API
+    # What is opened by address reaches strangers' pods of this cluster too, until it is narrowed.
+    edges |= {(name, "stranger", port) for name, peer, port in edges if peer == "internet"}
     known = there | set(OUTSIDE)
     return {edge for edge in edges if edge[0] in known and edge[1] in known}

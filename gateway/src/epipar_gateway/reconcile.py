@@ -44,8 +44,8 @@ class Queue(Protocol):
     async def states(self, refs: Sequence[StepRef]) -> dict[StepRef, bool]:
         """Tell of each step that was given to a queue whether it still waits or runs there."""
 
-    async def held_by(self, executors: Sequence[str]) -> list[StepRef]:
-        """Return the steps that these executors took from the queues and did not end."""
+    async def taken(self) -> list[tuple[StepRef, str]]:
+        """Return the steps that were taken from the queues and did not end, and by whom."""
 
     async def give_up(self, ref: StepRef) -> None:
         """Free the slot of a step whose executor is dead."""
@@ -97,12 +97,12 @@ class Reconciler:
 
     async def once(self) -> int:
         """Give lost jobs to the queue; return how many there were."""
-        dead = await self._dead()
-        found = await self._free(dead)
+        alive = await self._alive()
+        found = await self._free(alive)
         after = ""
         while rows := await self._active_after(after):
             after = rows[-1].id
-            found += await self._mend(rows, dead)
+            found += await self._mend(rows, alive)
         return found
 
     async def break_off_cancelled(self) -> None:
@@ -129,7 +129,7 @@ class Reconciler:
         )
         return await self._database.read(lambda c: c.execute(statement).all())
 
-    async def _mend(self, rows: Sequence[Any], dead: set[str]) -> int:
+    async def _mend(self, rows: Sequence[Any], alive: set[str]) -> int:
         refs = {StepRef(row.id, row.step, row.run): row.executor for row in rows}
         waiting = await self._queue.states(list(refs))
         mended = 0
@@ -137,7 +137,7 @@ class Reconciler:
             if ref not in waiting:
                 log.info("job_queued_again", job=ref.job, step=ref.index)
                 await self._queue.enqueue(ref)
-            elif not waiting[ref] or executor in dead:
+            elif not waiting[ref] or (executor and executor not in alive):
                 await self._run_again(ref)
             else:
                 continue
@@ -180,20 +180,22 @@ class Reconciler:
 
         await self._database.write(work)
 
-    async def _dead(self) -> set[str]:
-        """Return the replicas that have been silent for too long."""
-        old_us = now_us() - int(self._dead_after_s * 1e6)
-        statement = sa.select(executors.c.id).where(
-            executors.c.id != self._executor, executors.c.beat_us < old_us
-        )
-        return await self._database.read(lambda c: set(c.execute(statement).scalars()))
+    async def _alive(self) -> set[str]:
+        """Return the replicas that were heard of lately; all others are dead.
 
-    async def _free(self, dead: set[str]) -> int:
+        Each says so before it takes its first step.
+        """
+        old_us = now_us() - int(self._dead_after_s * 1e6)
+        statement = sa.select(executors.c.id).where(executors.c.beat_us >= old_us)
+        heard = await self._database.read(lambda c: set(c.execute(statement).scalars()))
+        return heard | {self._executor}
+
+    async def _free(self, alive: set[str]) -> int:
         """Take from the dead what they took from the queues: each would hold its slot for ever.
 
         What is still due goes on; of a job that has ended meanwhile only the slot matters.
         """
-        held = await self._queue.held_by(sorted(dead))
+        held = [ref for ref, executor in await self._queue.taken() if executor not in alive]
         for ref in held:
             if not await self._run_again(ref):
                 log.info("slot_freed", job=ref.job, step=ref.index)

@@ -122,18 +122,12 @@ class StepQueue:
         waiting = {"ENQUEUED", "DELAYED", "PENDING"}
         return {by_id[status.workflow_id]: status.status in waiting for status in found}
 
-    async def held_by(self, executors: Sequence[str]) -> list[StepRef]:
-        """Return the steps that these executors took from the queues and did not end."""
-        if not executors:
-            return []
+    async def taken(self) -> list[tuple[StepRef, str]]:
+        """Return the steps that were taken from the queues and did not end, and by whom."""
         found = await DBOS.list_workflows_async(
-            status="PENDING",
-            executor_id=list(executors),
-            limit=GC_BATCH,
-            load_input=False,
-            load_output=False,
+            status="PENDING", limit=GC_BATCH, load_input=False, load_output=False
         )
-        return [step_ref(status.workflow_id) for status in found]
+        return [(step_ref(status.workflow_id), status.executor_id or "") for status in found]
 
     async def give_up(self, ref: StepRef) -> None:
         """Free the slot of a step whose executor is dead."""

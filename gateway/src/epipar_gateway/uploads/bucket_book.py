@@ -46,6 +46,7 @@ from epipar_gateway.uploads.sealing import wrong_hash
 from epipar_gateway.uploads.seams import ReceivingUpload
 from epipar_gateway.uploads.status import UploadStatus, expiry, id_of, not_sealed
 from epipar_kit.bucket import ConflictError, StoredObject, in_parallel
+from epipar_kit.content import SHA256
 from epipar_kit.errors import (
     CorruptArtifactError,
     InvalidInputError,
@@ -54,7 +55,6 @@ from epipar_kit.errors import (
     StorageFullError,
     typed_storage_errors,
 )
-from epipar_kit.s3_staging import SHA256
 from epipar_kit.s3_store import S3Store
 
 log = structlog.get_logger(__name__)

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from epipar_kit.bucket_errors import bucket_error
 from epipar_kit.errors import EngineUnavailableError, NotFoundError, typed_storage_errors
 from epipar_kit.keys import hidden_name
 from epipar_kit.s3_options import S3Options
@@ -30,14 +31,6 @@ PARALLEL = 8
 _FIRST_PAUSE_S = 0.1
 _MAX_PAUSE_S = 2.0
 _BULK_KEYS = 1000
-_REFUSED = (
-    "InvalidAccessKeyId",
-    "SignatureDoesNotMatch",
-    "AccessDenied",
-    "403 Forbidden",
-    "401 Unauthorized",
-)
-
 _Result = TypeVar("_Result")
 _Item = TypeVar("_Item")
 
@@ -273,39 +266,7 @@ class Bucket:
         except (exceptions.AlreadyExistsError, exceptions.PreconditionError) as error:
             raise ConflictError(key) from error
         except (exceptions.BaseError, FileNotFoundError) as error:
-            raise self._error_of(error, key) from error
-
-    def _error_of(self, error: Exception, key: str) -> Exception:
-        text = str(error)
-        where = self.options.endpoint or "AWS"
-        if "NoSuchBucket" in text:
-            return self._unavailable(
-                f"there is no bucket {self.name!r} at {where}; make it, or change EPIPAR_STORE_URL"
-            )
-        if isinstance(error, FileNotFoundError):
-            return NotFoundError(
-                "NOT_FOUND", f"{key!r} does not exist in the store", resource_name=key
-            )
-        fault = next((word for word in _REFUSED if word in text), None)
-        kind = type(error).__name__
-        if fault or kind in {"PermissionDeniedError", "UnauthenticatedError"}:
-            return self._unavailable(
-                f"the store at {where} refuses the credentials for bucket {self.name!r} "
-                f"({fault or kind}); check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "
-                "EPIPAR_STORE_S3_ACCESS_KEY_ID and EPIPAR_STORE_S3_SECRET_ACCESS_KEY"
-            )
-        return EngineUnavailableError(
-            "STORE_UNAVAILABLE",
-            f"the store at {where} does not answer: {_first_line(text)}; finished parts are kept, "
-            "repeat the call when it is back",
-            endpoint=where,
-        )
-
-    def _unavailable(self, message: str) -> EngineUnavailableError:
-        where = self.options.endpoint or "AWS"
-        return EngineUnavailableError(
-            "STORE_UNAVAILABLE", message, retry_after_s=None, endpoint=where
-        )
+            raise bucket_error(error, key, self.name, self.options.endpoint or "AWS") from error
 
 
 def in_parallel(work: Callable[[_Item], object], items: Iterable[_Item]) -> None:
@@ -356,7 +317,3 @@ def _client(bucket: str, prefix: str, options: S3Options, endpoint: str) -> _Cli
 
 def _object_of(meta: Any) -> StoredObject:
     return StoredObject(meta["path"], meta["size"], str(meta["e_tag"]), meta["last_modified"])
-
-
-def _first_line(text: str) -> str:
-    return text.partition("\n")[0].strip()[:300]

@@ -38,7 +38,7 @@ class S3Options:
     access_key_id: str = ""
     secret_access_key: str = field(default="", repr=False)
     scratch_dir: Path = field(default_factory=default_scratch)
-    scratch_max_bytes: int = 50 * 1024**3
+    scratch_max_bytes: int = 20 * 1024**3
     patience_s: float = 60.0
     connect_s: float = 5.0
     request_s: float = 120.0

@@ -17,12 +17,14 @@ from typing import Any, BinaryIO, Literal
 
 from epipar_kit.artifacts import Artifact, media_type_of
 from epipar_kit.bucket import Bucket, StoredObject, in_parallel
-from epipar_kit.content import file_sha256
+from epipar_kit.content import SHA256, file_sha256
 from epipar_kit.errors import CorruptArtifactError, LimitExceededError, NotFoundError
 from epipar_kit.folder_store import MAX_READ_BYTES
 from epipar_kit.keys import checked_key, is_hidden_part
+from epipar_kit.range_reader import RangeReader
+from epipar_kit.s3_claims import Outputs
 from epipar_kit.s3_options import S3Options
-from epipar_kit.s3_staging import SHA256, Outputs, S3Stage
+from epipar_kit.s3_staging import S3Stage
 from epipar_kit.scratch import Scratch, ScratchInput
 from epipar_kit.staging import output_exists, write_atomic
 
@@ -106,7 +108,7 @@ class S3Store:
             NotFoundError: NOT_FOUND, there is no such file.
         """
         checked_key(uri)
-        return io.BufferedReader(_RangeReader(self.bucket, self.bucket.head(uri)), _CHUNK_BYTES)
+        return io.BufferedReader(RangeReader(self.bucket, self.bucket.head(uri)), _CHUNK_BYTES)
 
     def read(self, uri: str, *, max_bytes: int = MAX_READ_BYTES) -> bytes:
         """Read a whole small file.
@@ -291,37 +293,3 @@ def _is_shown(key: str, prefix: str) -> bool:
     """Tell whether a key below a folder is not the store's own."""
     inside = key[len(prefix) + 1 :] if prefix else key
     return not any(map(is_hidden_part, inside.split("/")))
-
-
-class _RangeReader(io.RawIOBase):
-    """A file that reads ranges of one object."""
-
-    def __init__(self, bucket: Bucket, found: StoredObject) -> None:
-        self._bucket = bucket
-        self._found = found
-        self._at = 0
-
-    def readable(self) -> bool:
-        """It is."""
-        return True
-
-    def seekable(self) -> bool:
-        """It is."""
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a place."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._found.size_bytes}[whence]
-        self._at = max(0, base + offset)
-        return self._at
-
-    def tell(self) -> int:
-        """Return the place."""
-        return self._at
-
-    def readinto(self, buffer: Any) -> int:
-        """Read some bytes."""
-        count = max(0, min(len(buffer), self._found.size_bytes - self._at))
-        buffer[:count] = self._bucket.range(self._found.key, self._at, count)
-        self._at += count
-        return count

@@ -86,7 +86,7 @@ class ServerSettings(BaseSettings):
         description="Local folder for work on an S3 store; by default one in the system's own.",
     )
     scratch_max_bytes: int = Field(
-        default=50 * 1024**3,
+        default=20 * 1024**3,
         ge=1024**2,
         le=100 * 1024**4,
         validation_alias="EPIPAR_SCRATCH_MAX_BYTES",

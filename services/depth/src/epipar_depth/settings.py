@@ -40,7 +40,8 @@ class DepthSettings(ServerSettings):
         default="auto", description="auto (each GPU, else the CPU), cpu, or like cuda:0,cuda:1."
     )
     da3_models_dir: Path = Field(
-        default=Da3Settings().models_dir, description="The models' lock file, and weights by name."
+        default_factory=lambda: Da3Settings().models_dir,
+        description="The models' lock file, and weights by name.",
     )
     da3_models_file: Path | None = Field(
         default=None, description="JSON list of further models; see docs/da3.md."

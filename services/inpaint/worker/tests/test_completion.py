@@ -135,6 +135,9 @@ def test_events_tell_stages_previews_losses_and_the_result(painted):
     losses = [e["losses"] for e in events if e.get("losses")][-1]
     assert {"color", "depth", "free_space", "opacity", "psnr", "rank"} <= losses.keys()
     assert {"known_psnr", "cross_view_agreement"} <= events[-1]["metrics"].keys()
+    seconds = events[-1]["stage_seconds"]
+    assert list(seconds) == stages
+    assert min(seconds.values()) > 0
 
 
 def test_a_stopped_run_goes_on_exactly_where_it_was(room, tmp_path):

@@ -92,7 +92,7 @@ def find_revisits(
         features: of a frame; asked several times, so that no more than two are held.
         least_gap: frames between two visits; closer ones are neighbours.
         aspect: width over height of the frames.
-        seed: of vocabulary and verification.
+        seed: of the vocabulary.
         compared: told how many of the candidate pairs are compared.
 
     Returns:
@@ -102,7 +102,7 @@ def find_revisits(
     pairs = _candidates(frames, signatures, least_gap)
     found = []
     for done, (first, second) in enumerate(pairs):
-        revisit = verified(features(first), features(second), aspect=aspect, seed=seed)
+        revisit = verified(features(first), features(second), aspect=aspect)
         if revisit is not None:
             found.append(revisit)
         compared(done + 1, len(pairs))
@@ -118,7 +118,7 @@ def find_revisits(
     return kept
 
 
-def verified(first: Features, second: Features, *, aspect: float, seed: int) -> Revisit | None:
+def verified(first: Features, second: Features, *, aspect: float) -> Revisit | None:
     """Return the matches that one geometry explains, or None where they are too few."""
     if min(len(first.points), len(second.points)) < _LEAST_MATCHES:
         return None
@@ -134,9 +134,9 @@ def verified(first: Features, second: Features, *, aspect: float, seed: int) -> 
         return None
     points, again = first.points[kept], second.points[ahead[kept]]
     pixels = np.array([_LONG_SIDE_PX, _LONG_SIDE_PX / aspect])
-    cv2.setRNGSeed(seed)
+    # Not by cv2.USAC_MAGSAC, which dies of an assertion on some matches (OpenCV 4.14).
     _, inliers = cv2.findFundamentalMat(
-        points * pixels, again * pixels, cv2.USAC_MAGSAC, _EPIPOLAR_PX, 0.999, 5000
+        points * pixels, again * pixels, cv2.FM_RANSAC, _EPIPOLAR_PX, 0.999, 5000
     )
     if inliers is None or int(np.count_nonzero(inliers)) < _LEAST_MATCHES:
         return None

@@ -199,7 +199,7 @@ class _Run:
             self._work.root / "chunks",
             JoinSettings(
                 chunk_frames=max(2, size),
-                least_chunk_frames=max(2, min(4, size)),
+                least_chunk_frames=2,
                 seed=self._options.seed,
             ),
             pictures=clip.grey,

@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 _PACKAGES = ("torch", "depth_anything_3", "safetensors", "einops", "omegaconf", "addict")
 _START_S = 120.0
-_ANSWER_S = 10.0
+_ANSWER_S = 30.0
 _END_S = 2.0
 _LONGEST_PAUSE_S = 30.0
 _HEALTHY_S = 60.0

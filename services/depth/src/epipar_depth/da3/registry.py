@@ -38,7 +38,7 @@ class ModelSpec:
         poses: it estimates cameras, and takes known ones.
         metric: its depth is in metres (with a known focal length).
         sky: it tells sky.
-        base_mib: memory of the loaded model.
+        base_mib: memory of the loaded model; its parameters are kept in 4 bytes each.
         image_mib: further memory for each image of REFERENCE_PIXELS in one pass.
 
     Raises:
@@ -128,7 +128,7 @@ _BUILT_IN = (
         "da3-giant",
         _NC,
         "The largest any-view model; not for commercial use.",
-        base_mib=4500,
+        base_mib=5300,
         image_mib=1200,
     ),
     ModelSpec(
@@ -139,7 +139,7 @@ _BUILT_IN = (
         "Giant with a metric branch: metres and sky; not for commercial use.",
         metric=True,
         sky=True,
-        base_mib=6000,
+        base_mib=6700,
         image_mib=1500,
     ),
     ModelSpec(

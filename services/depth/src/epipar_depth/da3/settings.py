@@ -8,14 +8,24 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from epipar_kit.errors import InvalidInputError
 
 PREFIX = "EPIPAR_DEPTH_DA3_"
+
+
+def _models_dir() -> Path:
+    """Return where data of this user lies; a container's user may have no home."""
+    data = os.environ.get("XDG_DATA_HOME")
+    if not data:
+        home = os.environ.get("HOME")
+        data = f"{home}/.local/share" if home else tempfile.gettempdir()
+    return Path(data, "epipar", "models")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +50,7 @@ class Da3Settings:
 
     python: str = sys.executable
     devices: str = "auto"
-    models_dir: Path = Path.home() / ".local/share/epipar/models"
+    models_dir: Path = field(default_factory=_models_dir)
     models_file: Path | None = None
     calibration_dir: Path | None = None
     offline: bool = False

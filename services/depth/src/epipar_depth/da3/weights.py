@@ -48,8 +48,10 @@ def hub_cache(environment: Mapping[str, str] | None = None) -> Path:
     given = os.environ if environment is None else environment
     if given.get("HF_HUB_CACHE"):
         return Path(given["HF_HUB_CACHE"])
-    home = given.get("HF_HOME") or Path(given.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
-    return Path(home).expanduser() / "hub"
+    if given.get("HF_HOME"):
+        return Path(given["HF_HOME"], "hub")
+    cache = given.get("XDG_CACHE_HOME") or f"{given.get('HOME', '')}/.cache"
+    return Path(cache, "huggingface", "hub")
 
 
 def find_weights(spec: ModelSpec, settings: Da3Settings, revision: str = "") -> Path | None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from epipar_inpaint.fusion.gauge import settle_gauge
 from epipar_inpaint.fusion.store import Store
 from epipar_inpaint.fusion.views import Camera, View
 from epipar_inpaint.jit import kernel
@@ -26,6 +27,7 @@ _BLURS_PX = (2.5, 1.0)
 _TURNS = 3
 _STEPS = 2
 _PRIOR = np.array([0.005, 0.005, 0.005, 0.01, 0.01, 0.01, 0.03])  # radians, depths, log scale
+_SCALE_STEP = 0.01  # of the logarithm of all depth
 _LEAST_GAIN = 0.08  # share by which the fit to unused pixels must improve
 _LEAST_SAMPLES = 40
 _HIGH_PASS_PX = 8.0
@@ -71,6 +73,8 @@ def refine(store: Store, sources: list[list[int]]) -> Refined:
         for _ in range(_TURNS):
             for j in range(count):
                 _move(smalls, sources[j][:_SOURCES], poses, scales, j, level, store.alignment.poses)
+            _rescale(smalls, sources, poses, scales, level)
+    settle_gauge(poses, scales, store.alignment.poses)
     after = _misfit(smalls, sources, poses, scales)
     if after < (1 - _LEAST_GAIN) * before:
         return Refined(poses, scales, is_better=True)
@@ -232,6 +236,33 @@ def _move(
         poses[j, :3, :3] = turn @ poses[j, :3, :3]
         poses[j, :3, 3] += step[3:6]
         scales[j] *= np.exp(step[6])
+
+
+def _rescale(
+    smalls: list[_Small], sources: list[list[int]], poses: F64, scales: F64, level: int
+) -> None:
+    """Scale all depth by one factor to where colours fit better.
+
+    The scale of depth beside the baselines shows in parallax alone, and views that take turns, each
+    held by the depth of the others, hardly move towards it together.
+    """
+    costs = []
+    for step in (-_SCALE_STEP, 0.0, _SCALE_STEP):
+        cost, used = 0.0, 0
+        for j, others in enumerate(sources):
+            for k in others[:_SOURCES]:
+                nothing = np.zeros((7, 7)), np.zeros(7)
+                color, _, count = _pair(
+                    smalls, poses, scales * np.exp(step), j, k, level, 0, *nothing
+                )
+                cost, used = cost + color, used + count
+        costs.append(cost / max(1, used))
+    below, here, above = costs
+    bend = below + above - 2 * here
+    if bend <= 1e-9:
+        return  # colours say nothing of it
+    step = _SCALE_STEP * float(np.clip(0.5 * (below - above) / bend, -1.0, 1.0))
+    scales *= np.exp(step)
 
 
 def _offset(pose: F64, scale: float, given: F64) -> F64:

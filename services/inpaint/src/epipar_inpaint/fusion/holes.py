@@ -11,8 +11,9 @@ from epipar_inpaint.fusion.pixels import Pixels
 from epipar_inpaint.fusion.smooth import continue_surface
 from epipar_scene.arrays import F32, F64, I64, U8, Bools
 
-FREE, SKY_LABEL = -1, -2
-"""Labels that are no plane."""
+FREE, SKY_LABEL, NEAR_FREE, FAR_FREE = -1, -2, -3, -4
+"""Labels that are no plane: surface continued from the whole ring, sky, and surface continued from
+the nearer or the farther side of a depth edge alone."""
 
 _RING_PX = 10  # at a width of 320
 _MARGIN_PX = 14
@@ -20,6 +21,8 @@ _JOIN_PX = 2  # holes this near are one: thousands of specks would each cost a s
 _MOST_PLANES = 6
 _LEAST_SHARE, _LEAST_PX = 0.015, 12  # of a ring, on a plane that may go on into the hole
 _LEAST_RING_PX = 8
+_GLOBAL = 0.05  # of a window: how much ring it must hold to be asked instead of the whole ring
+_EDGE = 1.15  # of depths within the ring's reach, from which a ring has two sides
 _COLOR_NOISE = 8.0  # grey levels, added to every deviation
 _LEAST_WEIGHT = 1e-3
 
@@ -32,8 +35,9 @@ class Hole:
         pixels: its N pixels.
         labels: (L,) planes, FREE, SKY_LABEL.
         shares: (L,) share of the ring that has each label.
+        nearby: (L, N) the same of the ring near each pixel alone, where it is near.
         distance: (L, N) pixels to the ring's nearest pixel of each label, over the hole's size.
-        free: (N,) depth of the free label.
+        free: depth (N,) of each free label.
         unlike: (L, N) how unlike the pixel's colour is those of the ring nearby that have the label,
             in standard deviations; 0 where either is not known.
         border: (N,) depth of the known neighbour, NaN inside; infinity beside sky.
@@ -43,8 +47,9 @@ class Hole:
     pixels: Pixels
     labels: I64
     shares: F64
+    nearby: F32
     distance: F32
-    free: F32
+    free: dict[int, F32]
     unlike: F32
     border: F32
     range: tuple[float, float]
@@ -94,26 +99,49 @@ def _hole(inside: Bools, depth: F32, on_plane: I64, picture: F32, reach: int) ->
         ring = known  # whatever is known nearby
         if not ring.any():
             return None
+    solid = known & np.isfinite(depth)
     found = np.where(np.isinf(depth), SKY_LABEL, on_plane)
+    sides = _sides(depth, solid, reach)
+    for label, side in sides.items():
+        found = np.where(
+            (found == FREE) & side & ~sides[NEAR_FREE + FAR_FREE - label], label, found
+        )
     labels, shares = _labels(found[ring])
     pixels = Pixels.of(inside)
     at = pixels.rows, pixels.columns
     size = np.sqrt(len(pixels))
     distance = np.stack([_distance(ring & (found == label))[at] / size for label in labels])
+    nearby = _nearby_shares(ring, found, labels, shares, reach)[:, at[0], at[1]]
     unlike = np.stack([_unlike(picture, ring & (found == label), reach)[at] for label in labels])
-    solid = known & np.isfinite(depth)
-    free = np.zeros(len(pixels), np.float32)
-    if solid.any():
-        inverse = np.where(solid, 1 / np.where(solid, depth, 1), 0).astype(np.float32)
-        free = np.asarray(
-            1 / np.maximum(continue_surface(inverse, solid, inside)[at], 1e-9), np.float32
-        )
+    inverse = np.where(solid, 1 / np.where(solid, depth, 1), 0).astype(np.float32)
+    free = {}
+    for label in (FREE, NEAR_FREE, FAR_FREE):
+        if label not in labels:
+            continue
+        held = solid & sides.get(label, solid)
+        free[label] = np.zeros(len(pixels), np.float32)
+        if held.any():
+            surface = continue_surface(inverse, held, inside)[at]
+            free[label] = np.asarray(1 / np.maximum(surface, 1e-9), np.float32)
     near: F32 = depth[ring & solid] if (ring & solid).any() else np.ones(1, np.float32)
     low, high = np.percentile(near, [1, 99])
     if (ring & np.isinf(depth)).any():
         high = np.inf  # a hole below the sky may reach to the horizon
     border = _border(inside, depth, known)[at]
-    return Hole(pixels, labels, shares, distance, free, unlike, border, (float(low), float(high)))
+    return Hole(
+        pixels, labels, shares, nearby, distance, free, unlike, border, (float(low), float(high))
+    )
+
+
+def _sides(depth: F32, solid: Bools, reach: int) -> dict[int, Bools]:
+    """Return (H, W) what is on the nearer and on the farther side of depth edges nearby."""
+    kernel = np.ones((2 * reach + 1,) * 2, np.uint8)
+    least = cv2.erode(np.where(solid, depth, np.float32(np.inf)).astype(np.float32), kernel)
+    most = cv2.dilate(np.where(solid, depth, np.float32(0)).astype(np.float32), kernel)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        edge = solid & (most > _EDGE * least)
+        middle = np.sqrt(least * most)
+    return {NEAR_FREE: ~edge | (depth < middle), FAR_FREE: ~edge | (depth >= middle)}
 
 
 def _labels(found: I64) -> tuple[I64, F64]:
@@ -125,6 +153,25 @@ def _labels(found: I64) -> tuple[I64, F64]:
     labels = np.append(values[good][order], FREE)
     shares = [float((found == label).mean()) for label in labels]
     return labels.astype(np.int64), np.array(shares)
+
+
+def _nearby_shares(ring: Bools, found: I64, labels: I64, shares: F64, reach: int) -> F32:
+    """Return (L, H, W) share of the ring nearby that has each label; that of all, far from it.
+
+    Thin holes along edges join into nets, of which most of the ring is nowhere near.
+    """
+    window = (4 * reach + 1,) * 2
+
+    def blurred(mask: Bools) -> F32:
+        return np.asarray(cv2.blur(mask.astype(np.float32), window, borderType=cv2.BORDER_CONSTANT))
+
+    total = blurred(ring) + _GLOBAL
+    return np.stack(
+        [
+            (blurred(ring & (found == label)) + _GLOBAL * share) / total
+            for label, share in zip(labels, shares, strict=True)
+        ]
+    ).astype(np.float32)
 
 
 def _distance(mask: Bools) -> F32:

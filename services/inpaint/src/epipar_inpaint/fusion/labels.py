@@ -33,6 +33,7 @@ _VIOLATION, _MOST_VIOLATIONS = 1.5, 3
 _HIDING = 0.5
 _FREE = 0.25
 _IMPOSSIBLE = 50.0
+_NOT_SKY = 6.0
 _OUT_OF_RANGE, _RANGE = 4.0, 1.3
 _GREYS_A_UNIT, _MOST_COLOR = 15.0, 2.0
 _UNLIKE, _MOST_UNLIKE = 0.6, 2.5  # a deviation of colour beyond the first
@@ -104,16 +105,16 @@ def fill_unseen(target: View, depth: F32, todo: Bools, around: Surroundings) -> 
         end = start + len(hole.pixels)
         labels = len(hole.labels)
         mine = candidates[:labels, start:end]
-        cost = unary[:labels, start:end] + _prior(hole, mine)
         at = hole.pixels.rows, hole.pixels.columns
+        cost = unary[:labels, start:end] + _prior(hole, mine, target.color_known[at])
         rows = np.ascontiguousarray(cost.T, dtype=np.float32)
         logs = np.ascontiguousarray(np.log(mine).T, dtype=np.float32)
         best = choose_labels(rows, logs, colors[at], hole.pixels)
         chosen = hole.labels[best]
         value = mine[best, np.arange(len(best))]
         filled[at] = np.where(chosen == SKY_LABEL, SKY, value)
-        kind[at] = np.where(chosen == FREE, CONTINUED, PLANE)
-        certainty[at] = hole.shares[best]
+        kind[at] = np.where(np.isin(chosen, list(hole.free)), CONTINUED, PLANE)
+        certainty[at] = hole.nearby[best, np.arange(len(best))]
         start = end
     return Labelled(filled, kind, certainty)
 
@@ -145,8 +146,8 @@ def _candidates(target: View, holes: list[Hole], planes: F64, most: int) -> tupl
             if label >= 0:
                 z = plane_depth(planes[label : label + 1], rays, target.camera.center)[0]
                 out[place, start:end] = np.where((z > 1e-3) & (z < _FAR), z, _FAR)
-            elif label == FREE:
-                out[place, start:end] = np.clip(hole.free, 1e-3, _FAR)
+            elif label in hole.free:
+                out[place, start:end] = np.clip(hole.free[int(label)], 1e-3, _FAR)
         start = end
     return pixels, out
 
@@ -197,14 +198,16 @@ def _color_cost(ballot: Ballot, around: Surroundings) -> F32:
     return np.asarray(np.minimum(votes.color_error / _GREYS_A_UNIT, _MOST_COLOR), np.float32)
 
 
-def _prior(hole: Hole, depths: F32) -> F32:
-    """Return (L, N) cost of the labels by the hole and its ring alone."""
+def _prior(hole: Hole, depths: F32, colored: Bools) -> F32:
+    """Return (L, N) cost of the labels by the hole, its ring and (N,) whether colour is known."""
     cost = _DISTANCE * np.minimum(hole.distance, _MOST_DISTANCE)
-    cost = cost + (_SHARE * (1 - hole.shares))[:, None]
+    cost = cost + _SHARE * (1 - hole.nearby)
     cost[hole.labels == FREE] += _FREE
     cost = cost + _UNLIKE * np.clip(hole.unlike - 1, 0, _MOST_UNLIKE)
     sky = (hole.labels == SKY_LABEL)[:, None]
     cost += np.where((depths >= _FAR) & ~sky, _IMPOSSIBLE, 0.0)
+    # Who told sky from the rest has looked at this very colour.
+    cost += np.where(sky & colored, _NOT_SKY, 0.0)
     low, high = hole.range
     outside = (depths < low / _RANGE) | (depths > high * _RANGE)
     cost += np.where(outside & ~sky, _OUT_OF_RANGE, 0.0)

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
+from epipar_inpaint.fusion.pixels import Pixels
 from epipar_inpaint.fusion.views import Camera
 from epipar_inpaint.jit import kernel
-from epipar_scene.arrays import F32, F64, I64
+from epipar_scene.arrays import F32, F64, I64, Bools
 
 _MOST_POINTS = 60_000
 _MOST_POINTS_A_VIEW = 3000
@@ -25,6 +27,8 @@ _LEAST_LEFT = 0.02
 _COSINE = 0.85  # between a point's normal and its plane's
 _TIGHTENING = (1.0, 0.7, 0.4, 0.4)
 _REACH_PX = 2  # over which a normal is taken
+_SNAP_PX = 2.0
+_AROUND_PX, _FLAT = 5, 0.5  # window at a width of 320, and the share of it on the plane
 _SMOOTH = 0.06  # relative difference of depth over that reach on one surface
 
 
@@ -143,3 +147,50 @@ def nearest_plane(planes: F64, points: F64, limit: F64) -> I64:
     if len(planes):
         _nearest(planes, points, limit, out)
     return out
+
+
+def snapped(depth: F32, which: Bools, camera: Camera, planes: F64, limit: float) -> F32:
+    """Return (H, W) depth, some of it moved along the rays onto the planes that it lies on.
+
+    A splat tells the depth at another view's pixel centre, which on a slope is not this one's, and
+    a plane is the mean of many noisy measurements.
+
+    Args:
+        depth: (H, W) working depth.
+        which: (H, W) pixels that may be moved, if most of the surface around lies on their plane.
+        camera: of the view.
+        planes: (P, 4) of the world.
+        limit: distance from a plane up to which a point belongs to it, as a share of depth. A
+            move may be as large, and larger by what the plane rises within two pixels.
+    """
+    surface = (depth > 0) & np.isfinite(depth)
+    pixels = Pixels.of(surface)
+    values = depth[surface].astype(np.float64)
+    points = pixels.points(camera, values)
+    on_plane = np.full(depth.shape, -1, np.int64)
+    on_plane[surface] = nearest_plane(planes, points, limit * values)
+    flat = np.zeros(depth.shape, np.bool_)
+    side = 1 + 2 * round(_AROUND_PX * max(1.0, depth.shape[1] / 320))
+    around = cv2.blur(surface.astype(np.float32), (side, side))
+    for plane in np.unique(on_plane[which & (on_plane >= 0)]):
+        same = on_plane == plane
+        flat |= same & (cv2.blur(same.astype(np.float32), (side, side)) > _FLAT * around)
+    moved = Pixels.of(which & surface & flat)
+    at = moved.rows, moved.columns
+    out = depth.copy()
+    if len(moved):
+        out[at] = _met(depth[at].astype(np.float64), camera, moved, planes[on_plane[at]], limit)
+    return out
+
+
+def _met(depth: F64, camera: Camera, pixels: Pixels, planes: F64, limit: float) -> F64:
+    """Return (N,) depth at which rays meet (N, 4) planes, the given one where that is too far."""
+    height = planes[:, :3] @ camera.center + planes[:, 3]
+    slope = (planes[:, :3] * camera.rays(pixels.rows, pixels.columns)).sum(axis=1)
+    found = -height / np.where(np.abs(slope) < 1e-9, 1e-9, slope)
+    # The inverse depth of a plane is linear in the picture: its slope is a share of depth a pixel.
+    axes = planes[:, :3] @ camera.pose[:3, :2] / camera.flat[:2]
+    rise = np.hypot(axes[:, 0], axes[:, 1]) / np.maximum(np.abs(height), 1e-9) * depth
+    with np.errstate(divide="ignore", invalid="ignore"):
+        near = np.abs(np.log(found / depth)) <= limit + _SNAP_PX * rise
+    return np.where((found > 0) & near, found, depth)

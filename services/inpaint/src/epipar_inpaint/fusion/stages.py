@@ -20,7 +20,7 @@ from epipar_inpaint.fusion.hidden import Hidden, body_depth, parts_of
 from epipar_inpaint.fusion.labels import BODY, KNOWN, REPROJECTED, Surroundings, fill_unseen
 from epipar_inpaint.fusion.layout import lay_out
 from epipar_inpaint.fusion.pixels import Pixels
-from epipar_inpaint.fusion.planes import nearest_plane
+from epipar_inpaint.fusion.planes import nearest_plane, snapped
 from epipar_inpaint.fusion.repeats import continue_repeats
 from epipar_inpaint.fusion.reproject import SEEN, Witnesses, reproject
 from epipar_inpaint.fusion.store import Layer, Store
@@ -93,6 +93,8 @@ class Stages:
             depth = np.where(todo, labelled.depth, depth).astype(np.float32)
             kind = np.where(todo, labelled.kind, kind).astype(np.uint8)
             certainty = labelled.certainty
+        near = self.tolerances.plane
+        depth = snapped(depth, kind == REPROJECTED, target.camera, planes, near)
         layer = {"depth": depth, "kind": kind, "support": support, "certainty": certainty}
         self.store.put("depth", j, layer)
 

@@ -137,8 +137,7 @@ class Runner:
         if trainer.next_step >= settings.iterations:
             return trainer
         try:
-            with self._timed(FILL if settings.first_fit_iterations == 0 else FIT):
-                trainer.train()
+            trainer.train()
         except (StoppedError, torch.OutOfMemoryError):
             trainer.save_checkpoint(trainer.next_step)
             raise
@@ -146,9 +145,14 @@ class Runner:
 
     def _listen(self, trainer: NerfillerTrainer, settings: NerfillerSettings) -> None:
         hooks, fit = trainer.pipeline.hooks, settings.first_fit_iterations
+        last_s = time.monotonic()
 
         def stepped(done: int, losses: dict[str, float]) -> None:
-            if done <= fit:
+            nonlocal last_s
+            stage, now_s = FIT if done <= fit else FILL, time.monotonic()
+            self._seconds[stage] = self._seconds.get(stage, 0.0) + now_s - last_s
+            last_s = now_s
+            if stage == FIT:
                 self._events.progress(FIT, done, fit, "iterations", losses=losses)
             else:
                 total = settings.nerfiller_iterations
@@ -237,7 +241,9 @@ class Runner:
             self._events.progress(WRITE, done, len(scene.frames), "views")
             done += 1
 
-        return writer.write(held_out, tick), writer
+        written = writer.write(held_out, tick)
+        self._events.progress(WRITE, done, len(scene.frames), "views")
+        return written, writer
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
