@@ -102,10 +102,9 @@ def _hole(inside: Bools, depth: F32, on_plane: I64, picture: F32, reach: int) ->
     solid = known & np.isfinite(depth)
     found = np.where(np.isinf(depth), SKY_LABEL, on_plane)
     sides = _sides(depth, solid, reach)
-    for label, side in sides.items():
-        found = np.where(
-            (found == FREE) & side & ~sides[NEAR_FREE + FAR_FREE - label], label, found
-        )
+    for free_label, side in sides.items():
+        alone = side & ~sides[NEAR_FREE + FAR_FREE - free_label]
+        found = np.where((found == FREE) & alone, free_label, found)
     labels, shares = _labels(found[ring])
     pixels = Pixels.of(inside)
     at = pixels.rows, pixels.columns
