@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -157,6 +159,22 @@ def test_a_cancelled_job_says_so(gateway: ScriptedGateway, new_page: NewPage) ->
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_text("Cancelled").first).to_be_visible()
     expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
+
+
+def test_a_file_too_large_for_the_browsers_own_hash_carries_one_too(
+    gateway: ScriptedGateway, new_page: NewPage, tmp_path: Path
+) -> None:
+    clip = tmp_path / "long.mp4"
+    clip.write_bytes(b"frames " * 10_000_000)
+    page = new_page()
+    page.goto(gateway.url)
+    page.get_by_text("Garden wall").wait_for()
+    with page.expect_request(lambda request: "upload-metadata" in request.headers) as sent:
+        page.set_input_files("input.picker", clip)
+    pairs = (pair.split(" ") for pair in sent.value.headers["upload-metadata"].split(","))
+    told = {key: base64.b64decode(value).decode() for key, value in pairs}
+    with clip.open("rb") as file:
+        assert told["sha256"] == hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def test_an_upload_refused_by_its_kind_is_explained(

@@ -93,7 +93,8 @@ def find_hidden(store: Store, sources: Sequence[Sequence[int]], tolerance: float
     for k in range(len(store)):
         outlines.update(_suspects(store, k))
     groups = _groups(store, sources, outlines, tolerance)
-    bodies, places = [], []
+    bodies: list[Body] = []
+    places: list[tuple[int, int, int]] = []
     for group in groups[:_MOST_BODIES]:
         chosen = np.linspace(0, len(group) - 1, min(len(group), _MOST_OUTLINES))
         body = fit_body([outlines[group[int(i)]] for i in chosen.round()])
@@ -149,9 +150,9 @@ def _groups(
             for m in mutual:
                 del left[m]
             queue.extend(mutual)
-        views = [k for k, _ in group]
+        members = [k for k, _ in group]
         # Two parts of one view in one group are two things that hide each other: not one body.
-        if len(group) >= LEAST_OUTLINES and len(set(views)) == len(views):
+        if len(group) >= LEAST_OUTLINES and len(set(members)) == len(members):
             groups.append(sorted(group))
     return groups
 

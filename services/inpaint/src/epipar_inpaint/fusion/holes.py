@@ -102,10 +102,9 @@ def _hole(inside: Bools, depth: F32, on_plane: I64, picture: F32, reach: int) ->
     solid = known & np.isfinite(depth)
     found = np.where(np.isinf(depth), SKY_LABEL, on_plane)
     sides = _sides(depth, solid, reach)
-    for label, side in sides.items():
-        found = np.where(
-            (found == FREE) & side & ~sides[NEAR_FREE + FAR_FREE - label], label, found
-        )
+    for free_label, kept in sides.items():
+        alone = kept & ~sides[NEAR_FREE + FAR_FREE - free_label]
+        found = np.where((found == FREE) & alone, free_label, found)
     labels, shares = _labels(found[ring])
     pixels = Pixels.of(inside)
     at = pixels.rows, pixels.columns
@@ -139,8 +138,8 @@ def _sides(depth: F32, solid: Bools, reach: int) -> dict[int, Bools]:
     least = cv2.erode(np.where(solid, depth, np.float32(np.inf)).astype(np.float32), kernel)
     most = cv2.dilate(np.where(solid, depth, np.float32(0)).astype(np.float32), kernel)
     with np.errstate(divide="ignore", invalid="ignore"):
-        edge = solid & (most > _EDGE * least)
-        middle = np.sqrt(least * most)
+        edge = solid & (most / least > _EDGE)
+        middle = np.sqrt(least) * np.sqrt(most)
     return {NEAR_FREE: ~edge | (depth < middle), FAR_FREE: ~edge | (depth >= middle)}
 
 
