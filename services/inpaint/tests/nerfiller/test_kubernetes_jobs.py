@@ -94,11 +94,11 @@ class World:
 
     def until_told(self, words: str) -> None:
         with self.said:
-            assert self.said.wait_for(lambda: any(words in t for t in self.told), 30), self.told
+            assert self.said.wait_for(lambda: any(words in t for t in self.told), 90), self.told
 
     def until_stage(self, stage: str) -> None:
         with self.said:
-            assert self.said.wait_for(lambda: stage in self.stages, 30), (self.stages, self.told)
+            assert self.said.wait_for(lambda: stage in self.stages, 90), (self.stages, self.told)
 
 
 @pytest.fixture
@@ -164,7 +164,7 @@ def test_a_second_caller_attaches_to_the_same_job(world, begin):
     second = begin(world.complete, f"hold:{flag}", "two")
     _until_more(world, ("create", "jobs"), 1)
     flag.touch()
-    assert first.result(30).filled == second.result(30).filled
+    assert first.result(90).filled == second.result(90).filled
     assert len(world.cluster.jobs()) == 1
     assert len(world.cluster.pods()) == 1
 
@@ -190,7 +190,7 @@ def test_a_preempted_pod_is_followed_by_one_that_resumes(world, begin):
     run = begin(world.complete, "wait")
     world.until_stage("fit")
     world.cluster.controllers.preempt(world.cluster.running_pod())
-    assert run.result(30).resumed_views == 1
+    assert run.result(90).resumed_views == 1
     assert len(world.cluster.pods()) == 2
     (job,) = world.cluster.jobs()
     assert job["status"]["conditions"][0]["type"] == "Complete"
@@ -207,7 +207,7 @@ def test_a_cancel_deletes_the_job_and_a_repeat_resumes_from_its_checkpoint(
     world.until_stage("fit")
     stop.ask()
     with pytest.raises(CallEndedError, match="resumed"):
-        run.result(30)
+        run.result(90)
     assert world.cluster.jobs() == []
     (checkpoint,) = (world.store / "runs").rglob("checkpoint.pt")
     assert checkpoint.read_text() == "half"
@@ -263,15 +263,15 @@ def test_a_container_killed_for_its_memory_is_told_as_such(world, begin):
     world.until_stage("fit")
     world.cluster.controllers.kill_for_memory(world.cluster.running_pod())
     with pytest.raises(LimitExceededError, match="memory") as caught:
-        run.result(30)
+        run.result(90)
     assert caught.value.reason == "OUT_OF_MEMORY"
 
 
 def test_a_deadline_is_told_as_such(world):
     spec = world.cluster.objects.all[_TEMPLATE_KEY]["spec"]["jobTemplate"]["spec"]
-    spec["activeDeadlineSeconds"] = 2
-    with pytest.raises(CallEndedError, match=r"activeDeadlineSeconds.*\(2\)") as caught:
-        world.complete(f"hold:{world.path / 'never'}")
+    spec["activeDeadlineSeconds"] = 3
+    with pytest.raises(CallEndedError, match=r"activeDeadlineSeconds.*\(3\)") as caught:
+        world.complete("wait")
     assert caught.value.reason == "DEADLINE_EXCEEDED"
 
 
@@ -280,7 +280,7 @@ def test_a_run_without_a_free_gpu_says_so_and_goes_on_when_there_is_one(world, b
     run = begin(world.complete)
     world.until_told("no node has a free GPU")
     world.cluster.controllers.nodes[1].gpus = 1
-    assert run.result(30).filled
+    assert run.result(90).filled
 
 
 def test_an_image_that_cannot_be_pulled_ends_the_run_in_the_end(world, monkeypatch):
@@ -301,7 +301,7 @@ def test_a_queue_holds_a_run_back_until_it_admits_it(world, begin, monkeypatch):
     assert world.cluster.pods() == []
     (key,) = [key for key, _ in world.cluster.objects.of(("batch", "jobs"))]
     world.cluster.objects.change(key, lambda found: found["spec"].update(suspend=False))
-    assert run.result(30).filled
+    assert run.result(90).filled
 
 
 def test_the_watch_survives_dropped_connections_compaction_and_a_restart(world, begin):
@@ -319,13 +319,13 @@ def test_the_watch_survives_dropped_connections_compaction_and_a_restart(world, 
     api.drop_watches()
     _until_more(world, ("watch", "jobs"), watched + 1)
     flag.touch()
-    assert run.result(30).filled
+    assert run.result(90).filled
     assert len(world.cluster.jobs()) == 1
 
 
 def _until_more(world: World, request: tuple[str, str], count: int) -> None:
     pause = threading.Event()
-    for _ in range(600):
+    for _ in range(1800):
         if len([v for v in world.cluster.api.seen if v == request]) > count:
             return
         pause.wait(0.05)
@@ -378,7 +378,7 @@ def test_a_job_of_another_run_under_the_same_name_is_not_attached_to(world, begi
     with pytest.raises(EngineUnavailableError, match="is of another run"):
         world.complete("wait", "two")
     world.cluster.controllers.preempt(world.cluster.running_pod())
-    assert run.result(30).filled
+    assert run.result(90).filled
 
 
 def test_a_job_that_somebody_deletes_is_told(world, begin):
@@ -386,7 +386,7 @@ def test_a_job_that_somebody_deletes_is_told(world, begin):
     world.until_stage("fit")
     kubectl(world, "delete", "jobs", "--all", "--wait=false", "--cascade=foreground")
     with pytest.raises(WorkerDiedError, match="somebody else deleted"):
-        run.result(30)
+        run.result(90)
 
 
 def test_kubectl_reads_what_the_runner_wrote_and_would_take_it(world):

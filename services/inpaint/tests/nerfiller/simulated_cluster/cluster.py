@@ -77,7 +77,7 @@ class SimulatedCluster:
     def until(self, holds: Callable[[], Any]) -> Any:
         """Wait for a state of the objects; return what the question returned."""
         with self.objects.changed:
-            assert self.objects.changed.wait_for(holds, 30), f"{self.jobs()} {self.pods()}"
+            assert self.objects.changed.wait_for(holds, 90), f"{self.jobs()} {self.pods()}"
             return holds()
 
     def running_pod(self) -> str:

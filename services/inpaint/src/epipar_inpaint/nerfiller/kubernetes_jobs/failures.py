@@ -14,6 +14,7 @@ from epipar_kit.errors import (
 )
 
 COMPLETE, FAILED = "Complete", "Failed"
+DEADLINE = "DeadlineExceeded"
 
 
 def ended(job: Mapping[str, Any]) -> tuple[str, str, str] | None:
@@ -35,7 +36,7 @@ def failure_of(
 ) -> EpiparError:
     """Return the error of a Job that failed without a word of the worker."""
     name = job["metadata"]["name"]
-    if reason == "DeadlineExceeded":
+    if reason == DEADLINE:
         limit_s = (job.get("spec") or {}).get("activeDeadlineSeconds")
         return CallEndedError(
             "DEADLINE_EXCEEDED",

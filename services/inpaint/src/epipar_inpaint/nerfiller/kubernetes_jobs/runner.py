@@ -20,6 +20,7 @@ import yaml
 from epipar_inpaint.nerfiller.kubernetes_jobs.api import AnswerError, ClusterApi
 from epipar_inpaint.nerfiller.kubernetes_jobs.failures import (
     COMPLETE,
+    DEADLINE,
     ended,
     failure_of,
     image_not_pulled,
@@ -132,7 +133,7 @@ class _Follow:
             teller.finish()
             self._files.finish()
             return 0
-        if teller.end is None:
+        if teller.end is None or reason == DEADLINE:  # which the worker takes for a cancel
             raise failure_of(job, self._api.pods(run_label(self._run.digest)), reason, message)
         teller.finish()
         code = teller.end.get("exit_code")
