@@ -15,8 +15,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from epipar_inpaint.nerfiller.kubernetes_jobs.api import AnswerError, ClusterApi
 from epipar_inpaint.nerfiller.kubernetes_jobs.failures import (
     COMPLETE,
@@ -260,6 +258,8 @@ class _Follow:
 
 
 def _manifest(path: Path) -> Mapping[str, Any]:
+    import yaml  # of the extra, like the client
+
     try:
         found = yaml.safe_load(path.read_text())
     except (OSError, yaml.YAMLError) as error:
