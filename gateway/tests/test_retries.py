@@ -13,6 +13,7 @@ from epipar.common.v1 import error_reason_pb2 as reasons
 from epipar.scene.v1 import job_service_pb2 as pb
 from epipar_gateway.retry import Patience, RetryPolicy
 from epipar_kit.errors import (
+    CallEndedError,
     CorruptArtifactError,
     EngineUnavailableError,
     EpiparError,
@@ -84,6 +85,16 @@ async def test_a_service_that_dies_in_the_middle_is_asked_again(suite: Suite) ->
         "the depth service stopped answering in the middle of the call"
     )
     assert [event.sequence for event in events] == list(range(1, len(events) + 1))
+
+
+async def test_a_call_that_the_service_cancels_was_cancelled_by_nobody(suite: Suite) -> None:
+    suite.fake.script["Predict"].append(failing(CallEndedError("CANCELLED", ""), reports=1))
+    job = await suite.ended(await suite.start())
+    assert job.state == pb.Job.STATE_SUCCEEDED
+    assert [attempt.failure.reason for attempt in job.steps[0].attempts] == [
+        reasons.ERROR_REASON_ENGINE_UNAVAILABLE,
+        reasons.ERROR_REASON_UNSPECIFIED,
+    ]
 
 
 @pytest.mark.parametrize("error", FINAL, ids=lambda error: error.reason)

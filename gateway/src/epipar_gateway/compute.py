@@ -161,8 +161,13 @@ class ComputeServices:
 
 
 def _in_words(error: EpiparError, service: str, has_answered: bool) -> EpiparError:
-    """Say what a broken connection means; errors of the service itself stay as they are."""
-    if not isinstance(error, EngineUnavailableError) or error.reason != UNSPECIFIED:
+    """Say what a broken connection means; errors of the service itself stay as they are.
+
+    Nor has anybody cancelled a call that comes back as cancelled, since a cancel of ours raises
+    CancelledError here: a server that stops ends calls so that it had just taken.
+    """
+    is_lost = isinstance(error, EngineUnavailableError) and error.reason == UNSPECIFIED
+    if not is_lost and error.reason != "CANCELLED":
         return error
     log.info("service_unreachable", service=service, cause=error.message)
     how = "stopped answering in the middle of the call" if has_answered else "does not answer"
