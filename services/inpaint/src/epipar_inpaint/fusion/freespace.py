@@ -4,6 +4,10 @@ Where a foreground surface is missing in every view, the wall behind it projects
 all sides and is supported by everything. What gives it away is the space before it: a stretch of
 the ray that no view confirms as free and that several views have masked out. Under the intent
 COMPLETE such a candidate is refused.
+
+Under REMOVE that space is what was to go, and free. There the inside of things gives them away:
+a stretch that no view looks through and that several views find behind a surface which they
+measure. A ray that reaches the wall that way has come through a face that all views have masked.
 """
 
 from __future__ import annotations
@@ -36,6 +40,7 @@ def _probe(
     limits: F64,
     free: Bools,
     masked: U8,
+    behind: U8,
 ) -> None:
     height, width = depth.shape
     steps = free.shape[1]
@@ -62,6 +67,8 @@ def _probe(
                 free[i, k] = True
             elif hole[y, x]:
                 masked[i, k] += 1
+            elif 0.0 < depth[y, x] * limits[2] < zs:
+                behind[i, k] += 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,6 +82,7 @@ class FreeSpans:
         tolerance: relative difference of depth that is noise.
         free: (N, steps) a view looks through here.
         masked: (N, steps) views that have masked this place out.
+        behind: (N, steps) views that measure a surface before this place.
     """
 
     camera: Camera
@@ -83,13 +91,14 @@ class FreeSpans:
     tolerance: float
     free: Bools
     masked: U8
+    behind: U8
 
     @classmethod
     def before(cls, camera: Camera, pixels: Pixels, depths: F32, tolerance: float) -> FreeSpans:
         """Return the stretches before (N,) depths, not yet probed."""
         shape = (len(pixels), _STEPS)
-        free, masked = np.zeros(shape, np.bool_), np.zeros(shape, np.uint8)
-        return cls(camera, pixels, depths, tolerance, free, masked)
+        free, masked, behind = (np.zeros(shape, kind) for kind in (np.bool_, np.uint8, np.uint8))
+        return cls(camera, pixels, depths, tolerance, free, masked, behind)
 
     def probe(self, depth: F32, hole: Bools, source: Camera) -> None:
         """Ask a view.
@@ -112,6 +121,7 @@ class FreeSpans:
             limits,
             self.free,
             self.masked,
+            self.behind,
         )
 
     def unseen(self) -> tuple[Bools, F64]:
@@ -123,4 +133,10 @@ class FreeSpans:
     def may_hide_something(self) -> Bools:
         """Return (N,) candidates in front of which a surface may be missing."""
         span = self.unseen()[0].sum(axis=1) * ((_FAR - _NEAR) / _STEPS)
+        return np.asarray(span > _LEAST_SPAN, np.bool_)
+
+    def may_cross_something(self) -> Bools:
+        """Return (N,) candidates that the ray reaches only through the inside of something."""
+        inside = ~self.free & (self.behind >= _LEAST_VIEWS)
+        span = inside.sum(axis=1) * ((_FAR - _NEAR) / _STEPS)
         return np.asarray(span > _LEAST_SPAN, np.bool_)

@@ -171,12 +171,12 @@ def _evidence(target: View, pixels: Pixels, candidates: F32, around: Surrounding
     cost = _VIOLATION * np.minimum(votes.violations, _MOST_VIOLATIONS).astype(np.float32)
     if asks.any():
         cost += _color_cost(ballot, around)
-    if around.refuse_hidden:
-        for place, depths in enumerate(ballot.candidates):
-            spans = FreeSpans.before(target.camera, pixels, depths, around.tolerances.depth)
-            for view, depth in zip(around.others[:_PROBES], around.depths, strict=False):
-                spans.probe(depth, view.depth_hole, view.camera)
-            cost[place] += _HIDING * spans.may_hide_something()
+    for place, depths in enumerate(ballot.candidates):
+        spans = FreeSpans.before(target.camera, pixels, depths, around.tolerances.depth)
+        for view, depth in zip(around.others[:_PROBES], around.depths, strict=False):
+            spans.probe(depth, view.depth_hole, view.camera)
+        hides = spans.may_hide_something() if around.refuse_hidden else spans.may_cross_something()
+        cost[place] += _HIDING * hides
     return cost
 
 

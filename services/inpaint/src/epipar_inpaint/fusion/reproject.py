@@ -73,7 +73,8 @@ def reproject(
         pixels: its N pixels that lack depth.
         others: views that are asked.
         tolerances: how far right values may be apart.
-        refuse_hidden: (N,) refuse what may lie behind a missing surface (intent COMPLETE).
+        refuse_hidden: (N,) refuse what may lie behind a missing surface (intent COMPLETE); elsewhere
+            what lies behind a thing whose face is masked in every view.
     """
     count = len(pixels)
     if not count or not others.views:
@@ -97,15 +98,12 @@ def reproject(
     score = _score(ballot, votes, unlike, tolerances)
 
     def may_hide(some: Bools, depth: F32) -> Bools:
-        out = np.zeros(len(depth), np.bool_)
-        asked = refuse_hidden[some]
-        if asked.any():
-            which = pixels.only(some & refuse_hidden)
-            spans = FreeSpans.before(target.camera, which, depth[asked], tolerances.depth)
-            for view, seen in zip(others.views, others.depths, strict=True):
-                spans.probe(seen, view.depth_hole, view.camera)
-            out[asked] = spans.may_hide_something()
-        return out
+        spans = FreeSpans.before(target.camera, pixels.only(some), depth, tolerances.depth)
+        for view, seen in zip(others.views, others.depths, strict=True):
+            spans.probe(seen, view.depth_hole, view.camera)
+        return np.where(
+            refuse_hidden[some], spans.may_hide_something(), spans.may_cross_something()
+        )
 
     return _elect(candidates, votes, score, may_hide)
 
