@@ -97,8 +97,8 @@ class FreeSpans:
     def before(cls, camera: Camera, pixels: Pixels, depths: F32, tolerance: float) -> FreeSpans:
         """Return the stretches before (N,) depths, not yet probed."""
         shape = (len(pixels), _STEPS)
-        free, masked, behind = (np.zeros(shape, kind) for kind in (np.bool_, np.uint8, np.uint8))
-        return cls(camera, pixels, depths, tolerance, free, masked, behind)
+        free, masked = np.zeros(shape, np.bool_), np.zeros(shape, np.uint8)
+        return cls(camera, pixels, depths, tolerance, free, masked, np.zeros_like(masked))
 
     def probe(self, depth: F32, hole: Bools, source: Camera) -> None:
         """Ask a view.
