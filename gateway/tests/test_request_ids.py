@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from epipar.scene.v1 import job_service_pb2 as pb
 from epipar.scene.v1 import scene_service_pb2 as scene_pb
+from epipar_gateway.database import Database
+from epipar_gateway.request_ids import RequestKey, answered_before, forget, remember
 
 from .suite import Suite, all_of
 from .test_jobs import refusal
@@ -60,3 +64,17 @@ async def test_a_deleted_jobs_request_id_is_free_again(suite: Suite) -> None:
 async def test_an_id_out_of_its_bounds_is_refused(suite: Suite, request_id: str) -> None:
     error = await refusal(suite.start(request_id=request_id))
     assert (error.reason, error.field) == ("BAD_REQUEST", "request_id")
+
+
+def test_dropping_a_request_whose_job_is_gone_leaves_one_that_came_meanwhile(
+    tmp_path: Path,
+) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'gateway.sqlite'}")
+    database.create()
+    key = RequestKey("again", "0" * 64)
+    database.write_now(lambda c: remember(c, key, "jobs/new"))
+    database.write_now(lambda c: forget(c, key, "jobs/old"))
+    assert database.read_now(lambda c: answered_before(c, key)) == "jobs/new"
+    database.write_now(lambda c: forget(c, key, "jobs/new"))
+    assert database.read_now(lambda c: answered_before(c, key)) is None
+    database.close()

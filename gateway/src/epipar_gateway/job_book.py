@@ -195,10 +195,12 @@ class JobBook:
         self, connection: sa.Connection, new: NewJob
     ) -> tuple[pb.Job, pb.WatchJobResponse | None]:
         """Return the stored job with its first event, or the one of before without."""
-        before = _job_before(connection, new.key)
-        if before is not None:
-            return before, None
-        forget(connection, new.key)
+        name = answered_before(connection, new.key)
+        if name is not None:
+            before = _job_of(connection, name)
+            if before is not None:
+                return before, None
+            forget(connection, new.key, name)
         self._check_room(connection)
         new.prepare(connection)
         _check_output(connection, new.plan, new.is_made)
@@ -233,8 +235,10 @@ class JobBook:
 
 def _job_before(connection: sa.Connection, key: RequestKey) -> pb.Job | None:
     name = answered_before(connection, key)
-    if name is None:
-        return None
+    return None if name is None else _job_of(connection, name)
+
+
+def _job_of(connection: sa.Connection, name: str) -> pb.Job | None:
     if not name.startswith("jobs/"):
         raise InternalError
     try:

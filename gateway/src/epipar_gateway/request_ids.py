@@ -71,6 +71,10 @@ def remember(connection: sa.Connection, key: RequestKey, resource: str) -> None:
         )
 
 
-def forget(connection: sa.Connection, key: RequestKey) -> None:
-    """Drop a request whose resource is gone."""
-    connection.execute(sa.delete(request_ids).where(request_ids.c.request_id == key.id))
+def forget(connection: sa.Connection, key: RequestKey, resource: str) -> None:
+    """Drop a request whose resource is gone, and no other that has come since."""
+    connection.execute(
+        sa.delete(request_ids).where(
+            request_ids.c.request_id == key.id, request_ids.c.resource == resource
+        )
+    )

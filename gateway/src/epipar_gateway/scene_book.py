@@ -66,7 +66,7 @@ class SceneBook:
                 before_id = before.removeprefix("scenes/")
                 if scene_rows.scene_row(connection, before_id) is not None:
                     return before_id
-                forget(connection, key)
+                forget(connection, key, before)
             if is_taken or scene_rows.scene_row(connection, chosen) is not None:
                 raise _taken(chosen)
             scene_rows.insert_scene(connection, chosen, name, pb.Scene.STATE_EMPTY)
