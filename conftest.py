@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from tests.s3_server import S3Server
 
 # A machine that does something else beside the tests is no fault of theirs.
 settings.register_profile("epipar", deadline=None)
 settings.load_profile("epipar")
+
+
+@pytest.fixture(scope="module")
+def s3_server() -> Iterator[S3Server]:
+    """Run a real S3 service for the tests of a file, or skip."""
+    from tests.s3_server import S3Server
+
+    with S3Server() as server:
+        yield server

@@ -8,7 +8,7 @@ import io
 import urllib.request
 import uuid
 import zipfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -29,16 +29,10 @@ from tests.s3_server import KEY, SECRET, S3Server
 from .sites import TUS, Site, clip, served
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[S3Server]:
-    with S3Server() as server:
-        yield server
-
-
 @pytest.fixture
-def bucket(server: S3Server, tmp_path: Path) -> S3Store:
+def bucket(s3_server: S3Server, tmp_path: Path) -> S3Store:
     options = S3Options(
-        endpoint=server.endpoint,
+        endpoint=s3_server.endpoint,
         region="us-east-1",
         access_key_id=KEY,
         secret_access_key=SECRET,
@@ -205,7 +199,7 @@ async def test_files_keep_range_etag_and_compressed_siblings(bucket: S3Store) ->
 
 
 async def test_large_files_are_fetched_from_the_bucket_itself_where_that_is_set(
-    bucket: S3Store, server: S3Server
+    bucket: S3Store, s3_server: S3Server
 ) -> None:
     data = bytes(range(256)) * 10_000
     bucket.write("scenes/x/cloud.ply", data)
@@ -214,7 +208,7 @@ async def test_large_files_are_fetched_from_the_bucket_itself_where_that_is_set(
         sent = await at.ask("GET", "/files/scenes/x/cloud.ply", allow_redirects=False)
         assert sent.status == 302
         assert sent.headers["Cache-Control"] == "no-store"
-        assert sent.headers["Location"].startswith(server.endpoint)
+        assert sent.headers["Location"].startswith(s3_server.endpoint)
 
         def fetch() -> bytes:
             url = f"http://{at.address}/files/scenes/x/cloud.ply"

@@ -45,7 +45,7 @@ pytestmark = [pytest.mark.worker, pytest.mark.slow]
 VARIABLE = "EPIPAR_WORKER_PYTHON"
 SCENE = "scenes/room"
 COMPLETION = f"{SCENE}/completions/default"
-WORK = f"{SCENE}/completions/.default.epipar/work/.nerfiller"
+WORK = "/".join((SCENE, "completions", ".default.epipar", "work", ".nerfiller"))
 FIT, CHECKPOINT_EVERY = 40, 10
 TINY = {
     "first_fit_iterations": FIT,

@@ -26,22 +26,16 @@ FRAMES = 6
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[S3Server]:
-    with S3Server() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def suite(server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
+def suite(s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     """A suite that keeps nothing of a scene in its own folder."""
     folder = tmp_path_factory.mktemp("suite")
-    environment = {"EPIPAR_SCRATCH_DIR": str(folder / "scratch"), **server.environment}
+    environment = {"EPIPAR_SCRATCH_DIR": str(folder / "scratch"), **s3_server.environment}
     with ExitStack() as parts:
         if binaries() is not None:
             postgres = parts.enter_context(PostgresServer())
             environment["EPIPAR_GATEWAY_DATABASE_URL"] = postgres.new_database()
         yield parts.enter_context(
-            Suite(folder / "data", store_url=f"{server.url}/suite", **environment)
+            Suite(folder / "data", store_url=f"{s3_server.url}/suite", **environment)
         )
 
 

@@ -124,7 +124,7 @@ def _fetch(address: str) -> str:
 
 @pytest.mark.parametrize("name", _expressions())
 def test_an_expression_is_promql(name: str):
-    promql_parser.parse(_expressions()[name])
+    assert promql_parser.parse(_expressions()[name]).prettify()
 
 
 @pytest.mark.parametrize("name", _expressions())

@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -26,16 +26,10 @@ ENV = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
 BIG = os.urandom(1 << 20) * 24
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[S3Server]:
-    with S3Server() as server:
-        yield server
-
-
 @pytest.fixture
-def options(server: S3Server, tmp_path: Path) -> S3Options:
+def options(s3_server: S3Server, tmp_path: Path) -> S3Options:
     return S3Options(
-        endpoint=server.endpoint,
+        endpoint=s3_server.endpoint,
         region="us-east-1",
         access_key_id=KEY,
         secret_access_key=SECRET,
@@ -87,7 +81,7 @@ async def half_made(store: S3Store) -> None:
 
 @pytest.mark.slow  # the service takes twenty seconds to come back from a kill
 async def test_a_service_killed_in_a_write_shows_nothing_of_it_and_what_was_asked_gets_done(
-    server: S3Server, options: S3Options, tmp_path: Path
+    s3_server: S3Server, options: S3Options, tmp_path: Path
 ) -> None:
     patient = S3Store("suite", "", options)
     hasty = S3Store("suite", "", replace(options, patience_s=0.2))
@@ -105,10 +99,10 @@ async def test_a_service_killed_in_a_write_shows_nothing_of_it_and_what_was_aske
         hashes.append(patient.write("whole.bin", io.BytesIO(BIG)).sha256)
 
     writers = [in_thread(write_in_haste), in_thread(write_with_patience)]
-    await asyncio.to_thread(kill_once_it_has, server, 4 << 20)
+    await asyncio.to_thread(kill_once_it_has, s3_server, 4 << 20)
     await asyncio.to_thread(writers[0].join)
     assert [getattr(error, "reason", "") for error in errors] == ["STORE_UNAVAILABLE"]
-    await asyncio.to_thread(server.start)
+    await asyncio.to_thread(s3_server.start)
     await asyncio.to_thread(writers[1].join)
     assert patient.stat("whole.bin").sha256 == hashes[0]
     assert patient.local_path("whole.bin").read_bytes() == BIG

@@ -9,7 +9,6 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,16 +33,10 @@ from tests.s3_server import BUCKET, KEY, SECRET, S3Server
 MANIFEST = "scene.json"
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[S3Server]:
-    with S3Server() as server:
-        yield server
-
-
 @pytest.fixture
-def options(server: S3Server, tmp_path: Path) -> S3Options:
+def options(s3_server: S3Server, tmp_path: Path) -> S3Options:
     return S3Options(
-        endpoint=server.endpoint,
+        endpoint=s3_server.endpoint,
         region="us-east-1",
         access_key_id=KEY,
         secret_access_key=SECRET,
@@ -56,9 +49,9 @@ def options(server: S3Server, tmp_path: Path) -> S3Options:
 
 
 @pytest.fixture
-def url(server: S3Server) -> str:
+def url(s3_server: S3Server) -> str:
     """A prefix of its own for each test."""
-    return f"{server.url}/{uuid.uuid4().hex}"
+    return f"{s3_server.url}/{uuid.uuid4().hex}"
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -14,13 +13,13 @@ from typing import Any, BinaryIO
 from epipar_kit.artifacts import Artifact, media_type_of
 from epipar_kit.errors import (
     AlreadyExistsError,
-    CorruptArtifactError,
     InvalidInputError,
     LimitExceededError,
     NotFoundError,
     typed_storage_errors,
 )
 from epipar_kit.keys import checked_key, hidden_name, is_hidden_part
+from epipar_kit.manifests import manifest_from, of_hash
 from epipar_kit.staging import Stage, output_exists, refuse_existing, sync_path
 
 MAX_READ_BYTES = 16 * 1024 * 1024
@@ -184,15 +183,7 @@ class FolderStore:
         if not (target / manifest_name).is_file():
             refuse_existing(target, output_uri)
             return None
-        try:
-            manifest = json.loads(self.read(manifest_uri))
-        except ValueError:
-            manifest = None
-        if not isinstance(manifest, dict):
-            raise CorruptArtifactError(
-                "CORRUPT_ARTIFACT", f"{manifest_uri!r} is not a JSON object", uri=manifest_uri
-            )
-        return manifest
+        return manifest_from(self.read(manifest_uri), manifest_uri)
 
     def finished(
         self, output_uri: str, content_hash: str, manifest_name: str
@@ -202,10 +193,7 @@ class FolderStore:
         Raises:
             AlreadyExistsError: OUTPUT_EXISTS, what is there has another hash or no manifest.
         """
-        manifest = self.existing_manifest(output_uri, manifest_name)
-        if manifest is not None and manifest.get("content_hash") != content_hash:
-            raise output_exists(output_uri)
-        return manifest
+        return of_hash(self.existing_manifest(output_uri, manifest_name), content_hash, output_uri)
 
     def stage(self, output_uri: str, content_hash: str, manifest_name: str = "") -> Stage:
         """Lock an output and return the folder to make it in; it gets its name as a whole.

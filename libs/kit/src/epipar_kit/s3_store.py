@@ -18,9 +18,10 @@ from typing import Any, BinaryIO, Literal
 from epipar_kit.artifacts import Artifact, media_type_of
 from epipar_kit.bucket import Bucket, StoredObject, in_parallel
 from epipar_kit.content import SHA256, file_sha256
-from epipar_kit.errors import CorruptArtifactError, LimitExceededError, NotFoundError
+from epipar_kit.errors import LimitExceededError, NotFoundError
 from epipar_kit.folder_store import MAX_READ_BYTES
 from epipar_kit.keys import checked_key, is_hidden_part
+from epipar_kit.manifests import manifest_from, of_hash
 from epipar_kit.range_reader import RangeReader
 from epipar_kit.s3_claims import Outputs
 from epipar_kit.s3_options import S3Options
@@ -200,15 +201,7 @@ class S3Store:
                 return self.existing_manifest(output_uri, manifest_name)
             self._refuse_existing(output_uri)
             return None
-        try:
-            manifest = json.loads(data)
-        except ValueError:
-            manifest = None
-        if not isinstance(manifest, dict):
-            raise CorruptArtifactError(
-                "CORRUPT_ARTIFACT", f"{manifest_uri!r} is not a JSON object", uri=manifest_uri
-            )
-        return manifest
+        return manifest_from(data, manifest_uri)
 
     def finished(
         self, output_uri: str, content_hash: str, manifest_name: str
@@ -218,10 +211,7 @@ class S3Store:
         Raises:
             AlreadyExistsError: OUTPUT_EXISTS, what is there has another hash or no manifest.
         """
-        manifest = self.existing_manifest(output_uri, manifest_name)
-        if manifest is not None and manifest.get("content_hash") != content_hash:
-            raise output_exists(output_uri)
-        return manifest
+        return of_hash(self.existing_manifest(output_uri, manifest_name), content_hash, output_uri)
 
     def stage(self, output_uri: str, content_hash: str, manifest_name: str = "") -> S3Stage:
         """Claim an output and return the local folder to make it in.

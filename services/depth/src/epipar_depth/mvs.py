@@ -6,14 +6,11 @@ result in the work folder, so a run that was killed goes on where it stood.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from epipar_depth.dense import DenseSettings, fuse_frame, match_frame
@@ -31,11 +28,12 @@ from epipar_depth.poses import estimate_poses
 from epipar_depth.processes import run_frames, usable_cores
 from epipar_depth.selection import choose_frames, refuse_still, survey
 from epipar_depth.sfm import SfmOutcome
-from epipar_depth.sources import Source, SourceLimits, open_source
+from epipar_depth.sources import Source, SourceLimits, open_source, shrunk
+from epipar_depth.stage_clock import StageClock, frame_counter
 from epipar_depth.workfolder import Selection, WorkFolder
 from epipar_kit.errors import InvalidInputError, typed_storage_errors
 from epipar_kit.events import Report
-from epipar_scene.arrays import F32, U8
+from epipar_scene.arrays import F32
 from epipar_scene.clouds import PointCloud
 from epipar_scene.frames import Frame
 from epipar_scene.scene_info import SceneCounts, SceneEngine, SceneInfo, SceneSource
@@ -107,7 +105,7 @@ class _Run:
             sources=self._options.mvs.sources,
             min_agreeing_views=self._options.mvs.min_agreeing_views,
         )
-        self._timings: dict[str, float] = {}
+        self._clock = StageClock()
         self._resumed = 0
 
     def run(self) -> DepthResult:
@@ -119,9 +117,9 @@ class _Run:
         selection = self._select(source)
         outcome = self._poses(selection)
         count = outcome.models[0]
-        with self._timed("depth"):
+        with self._clock.timed("depth"):
             self._each_frame("depth", match_frame, count, self._is_matched)
-        with self._timed("fuse"):
+        with self._clock.timed("fuse"):
             self._each_frame("fuse", fuse_frame, count, self._is_fused)
         return self._finish(source, selection, outcome)
 
@@ -132,9 +130,9 @@ class _Run:
         stored = self._work.load_selection()
         if stored is not None:
             return stored
-        with self._timed("select"):
+        with self._clock.timed("select"):
             expected = source.expected_frames
-            found = survey(source, self._counter("select", expected))
+            found = survey(source, frame_counter(self._report, "select", expected))
             refuse_still(found)
             chosen = choose_frames(found, self._options.max_frames)
             self._write_frames(source, chosen)
@@ -148,11 +146,11 @@ class _Run:
         wanted = {position: index for index, position in enumerate(chosen)}
         for position, frame in enumerate(source.frames()):
             if position in wanted:
-                picture = _scaled(frame.bgr, self._options.max_side_px)
+                picture = shrunk(frame.bgr, self._options.max_side_px)
                 self._work.save_frame(wanted[position], picture)
 
     def _poses(self, selection: Selection) -> SfmOutcome:
-        with self._timed("poses"):
+        with self._clock.timed("poses"):
             return estimate_poses(
                 self._work,
                 selection,
@@ -214,7 +212,7 @@ class _Run:
             counts=counts,
             created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             unregistered=unregistered,
-            timings=self._timings,
+            timings=self._clock.timings,
             metrics={
                 "coverage": coverage,
                 "reprojection_error_px": outcome.reprojection_error_px,
@@ -232,30 +230,8 @@ class _Run:
             resumed_frames=self._resumed,
             coverage=coverage,
             reprojection_error_px=outcome.reprojection_error_px,
-            timings=dict(self._timings),
+            timings=dict(self._clock.timings),
         )
-
-    def _counter(self, stage: str, total: int) -> Callable[[int], None]:
-        def count(done: int) -> None:
-            # A container's promise may be too low; then the total is not known.
-            self._report(stage, done, total if done <= total else 0, "frames")
-
-        return count
-
-    @contextmanager
-    def _timed(self, stage: str) -> Iterator[None]:
-        start_s = time.monotonic()
-        yield
-        self._timings[stage] = round(time.monotonic() - start_s, 3)
-
-
-def _scaled(bgr: U8, max_side_px: int) -> U8:
-    height, width = bgr.shape[:2]
-    scale = max_side_px / max(height, width)
-    if scale >= 1:
-        return bgr
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(cv2.resize(bgr, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _coverage(root: Path, frames: list[Frame]) -> float:

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import cv2
+import numpy as np
+
 from epipar_kit.errors import InvalidInputError, NotFoundError
 from epipar_scene.arrays import U8
 
@@ -152,6 +155,21 @@ def open_source(path: Path, limits: SourceLimits | None = None) -> Source:
             "UNREADABLE_VIDEO", "source", f"{path.name!r} is neither a file nor a folder"
         )
     return VideoFile(path, limits)
+
+
+def shrunk(bgr: U8, max_side_px: int) -> U8:
+    """Return a picture whose longer side is at most so long; one that is short enough as it is.
+
+    Args:
+        bgr: (H, W, 3) uint8.
+        max_side_px: pixels.
+    """
+    height, width = bgr.shape[:2]
+    scale = max_side_px / max(height, width)
+    if scale >= 1:
+        return bgr
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(cv2.resize(bgr, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def natural_key(name: str) -> tuple[tuple[int, int | str], ...]:

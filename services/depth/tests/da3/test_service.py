@@ -177,6 +177,9 @@ async def test_a_cancelled_call_ends_and_leaves_the_device(
             await asyncio.gather(reading, return_exceptions=True)
             await _until(lambda: not watcher.status().busy)
             await _until(lambda: watcher.status().jobs == 0)
+            assert not watcher.status().busy
+            assert reading.done()
+            assert await call.code() == grpc.StatusCode.CANCELLED
 
 
 class _Cold:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
 
-import cv2
 import numpy as np
 
 from epipar_depth.chunks.join import join_chunks
@@ -36,12 +33,13 @@ from epipar_depth.engine import (
     request_hash,
 )
 from epipar_depth.selection import choose_frames, survey
-from epipar_depth.sources import Source, SourceLimits, open_source
+from epipar_depth.sources import Source, SourceLimits, open_source, shrunk
+from epipar_depth.stage_clock import StageClock, frame_counter
 from epipar_depth.workfolder import Selection, WorkFolder
 from epipar_depth.world import world_axes
 from epipar_kit.errors import InvalidInputError, typed_storage_errors
 from epipar_kit.events import Report
-from epipar_scene.arrays import F32, F64, U8
+from epipar_scene.arrays import F32, F64
 from epipar_scene.frames import Frame
 from epipar_scene.scene_info import Scale, SceneCounts, SceneEngine, SceneInfo, SceneSource
 from epipar_scene.writer import SceneWriter
@@ -161,7 +159,7 @@ class _Run:
         self._calibration = calibration
         self._beside = beside
         self._work = WorkFolder(request.output)
-        self._timings: dict[str, float] = {}
+        self._clock = StageClock()
         self._last = ("probe", 0, 1, "sources")
 
     def run(self, client: HostClient) -> DepthResult:
@@ -176,7 +174,7 @@ class _Run:
         clip = self._clip(selection)
         predictor = Da3Predictor(client, self._spec, self._options.da3, self._options.seed, clip)
         sink = SceneSink(self._work, clip.size, self._calibrate)
-        with self._timed("depth"):
+        with self._clock.timed("depth"):
             joined = self._join(predictor, sink, clip, count)
         return self._finish(source, selection, sink, joined)
 
@@ -246,15 +244,15 @@ class _Run:
         stored = self._work.load_selection()
         if stored is not None:
             return stored
-        with self._timed("select"):
-            found = survey(source, self._counter("select", source.expected_frames))
+        with self._clock.timed("select"):
+            found = survey(source, frame_counter(self._report, "select", source.expected_frames))
             self._check_count(len(found.keys))
             chosen = choose_frames(found, self._options.max_frames)
             wanted = {position: index for index, position in enumerate(chosen)}
             for position, frame in enumerate(source.frames()):
                 if position in wanted:
                     self._work.save_frame(
-                        wanted[position], _scaled(frame.bgr, self._options.max_side_px)
+                        wanted[position], shrunk(frame.bgr, self._options.max_side_px)
                     )
             self._work.write_json("chosen", {"positions": chosen})
             selection = Selection(
@@ -319,7 +317,7 @@ class _Run:
             counts=counts,
             created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             unregistered=unregistered,
-            timings=self._timings,
+            timings=self._clock.timings,
             metrics={"coverage": coverage, **joined.metrics},
         )
         writer.finish(info, frames)
@@ -333,7 +331,7 @@ class _Run:
             resumed_frames=joined.resumed,
             coverage=coverage,
             reprojection_error_px=0.0,
-            timings=dict(self._timings),
+            timings=dict(self._clock.timings),
         )
 
     def _facts(self) -> dict[str, Any]:
@@ -351,19 +349,6 @@ class _Run:
             return "metric"
         return "arbitrary"
 
-    def _counter(self, stage: str, total: int) -> Callable[[int], None]:
-        def count(done: int) -> None:
-            # A container's promise may be too low; then the total is not known.
-            self._report(stage, done, total if done <= total else 0, "frames")
-
-        return count
-
-    @contextmanager
-    def _timed(self, stage: str) -> Iterator[None]:
-        start_s = time.monotonic()
-        yield
-        self._timings[stage] = round(time.monotonic() - start_s, 3)
-
 
 def _levelled(poses: F64) -> F64:
     """Return the same cameras in the world frame that all engines use: y down, origin amid them."""
@@ -372,15 +357,6 @@ def _levelled(poses: F64) -> F64:
     moved[:, :3, :3] = axes @ poses[:, :3, :3]
     moved[:, :3, 3] = (poses[:, :3, 3] - poses[:, :3, 3].mean(0)) @ axes.T
     return moved
-
-
-def _scaled(bgr: U8, max_side_px: int) -> U8:
-    height, width = bgr.shape[:2]
-    scale = max_side_px / max(height, width)
-    if scale >= 1:
-        return bgr
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(cv2.resize(bgr, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _version(package: str) -> str:
