@@ -14,7 +14,7 @@ from epipar_scene.content_hash import content_hash
 
 FILE_NAME = "export.json"
 SCHEMA_VERSION = 1
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Raised when the same options give other files; part of every content hash."""
 
 MEDIA_TYPES = {
@@ -75,9 +75,7 @@ def export_hash(input_hash: str, options: ExportOptions) -> str:
     return content_hash(input_hash, {"export": FORMAT_VERSION, **options.to_dict()})
 
 
-def exported_file(
-    path: Path, data: bytes | None = None, lod_level: int | None = None
-) -> ExportedFile:
+def exported_file(path: Path, data: bytes | None = None) -> ExportedFile:
     """Describe a file at the top of the export's folder; read back unless its bytes are given."""
     if data is not None:
         digest, size = hashlib.sha256(data).hexdigest(), len(data)
@@ -85,8 +83,7 @@ def exported_file(
         with path.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
         size = path.stat().st_size
-    media_type = MEDIA_TYPES[path.suffix]
-    return ExportedFile(path.name, path.name, media_type, size, digest, lod_level)
+    return ExportedFile(path.name, path.name, MEDIA_TYPES[path.suffix], size, digest)
 
 
 def write_manifest(output: Path, content: dict[str, Any]) -> ExportedFile:

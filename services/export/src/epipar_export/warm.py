@@ -16,6 +16,7 @@ from epipar_export.exporter import export_cloud
 from epipar_export.morton import codes_from_coordinates
 from epipar_export.options import ExportOptions
 from epipar_export.thin import SAMPLE_POINTS, thin_to_count
+from epipar_export.workspace import Workspace
 from epipar_scene.clouds import PointCloud
 
 
@@ -38,7 +39,7 @@ def warm() -> None:
     places = rng.integers(0, 4096, (2 * SAMPLE_POINTS + 50_000, 3)).astype(np.uint16)
     codes = np.unique(codes_from_coordinates(places))
     with ThreadPoolExecutor(1) as pool:
-        thin_to_count(codes, np.zeros(len(codes), np.uint8), 100_000, pool)
+        thin_to_count(codes, np.zeros(len(codes), np.uint8), 100_000, pool, Workspace(Path()))
 
 
 if __name__ == "__main__":
