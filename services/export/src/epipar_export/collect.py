@@ -77,6 +77,11 @@ class Collector:
     _inside: int = 0
     _has_provenance: bool = False
 
+    def __post_init__(self) -> None:
+        if self.expected_points > self.memory_points:
+            # Even if only a quarter of them have a cell of their own; see _spill.
+            self.workspace.check_room(2 * BYTES_A_POINT * self.expected_points // 4)
+
     def add(self, cloud: PointCloud) -> None:
         """Add the points of one cloud, in slices on the pool's threads."""
         self._has_provenance |= cloud.provenance is not None

@@ -180,8 +180,18 @@ class _Job:
         self, stage: str, read: Callable[[Workspace], GridPoints], input_hash: str, name: str
     ) -> ExportResult:
         """Read the points, here so that nobody else holds them, and write every file."""
+        with Workspace(self.output) as workspace:
+            return self._run(workspace, stage, read, input_hash, name)
+
+    def _run(
+        self,
+        workspace: Workspace,
+        stage: str,
+        read: Callable[[Workspace], GridPoints],
+        input_hash: str,
+        name: str,
+    ) -> ExportResult:
         self._clear()
-        workspace = Workspace(self.output)
         with self.clock.stage(stage):
             points = read(workspace)
         kept = points

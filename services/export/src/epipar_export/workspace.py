@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 
@@ -31,6 +31,15 @@ class Workspace:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.is_on_disk = False
+        self._open: list[BinaryIO] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the files; arrays that are mapped from them stay."""
+        for stream in self._open:
+            stream.close()
 
     def move_to_disk(self) -> None:
         """Make all further arrays on disk."""
@@ -62,8 +71,10 @@ class Workspace:
             return np.memmap(stream, dtype, "r+", shape=(count,)).view(np.ndarray)
 
     def file(self) -> BinaryIO:
-        """Open a new file without a name."""
-        return tempfile.TemporaryFile(dir=self._folder, buffering=0)
+        """Open a new file without a name; closed with the workspace at the latest."""
+        stream = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115 (closed with the workspace)
+        self._open.append(stream)
+        return stream
 
     def mapped(self, stream: BinaryIO, dtype: Any) -> Array:
         """Return a file's numbers, to be read and written in place."""
