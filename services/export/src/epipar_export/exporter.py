@@ -24,6 +24,7 @@ from epipar_export.manifest import (
     json_of,
     write_manifest,
 )
+from epipar_export.memory import give_back_large_blocks
 from epipar_export.options import ExportOptions
 from epipar_export.order import LEVEL_NAMES, OrderedPoints, nested_order
 from epipar_export.outliers import without_outliers
@@ -291,6 +292,7 @@ def _levels(ordered: OrderedPoints, files: list[ExportedFile]) -> tuple[Level, .
 
 @contextmanager
 def _pool(threads: int) -> Iterator[tuple[Executor, int]]:
+    give_back_large_blocks()
     count = threads or min(len(os.sched_getaffinity(0)), MAX_THREADS)
     with ThreadPoolExecutor(count, thread_name_prefix="export") as pool:
         yield pool, count

@@ -25,46 +25,43 @@ MIN_BITS, MAX_BITS = 5, 12
 _MAX_ROUNDING = 7
 I16 = np.ndarray[Any, np.dtype[np.int16]]
 I32 = np.ndarray[Any, np.dtype[np.int32]]
-Tables = tuple[I32, U8, U8, U8]
+Tables = tuple[I32, I32, I32, U8, U8]
 
 
 @lru_cache
 def _tables(tolerance: int) -> Tables:
-    """Return tables by bits - MIN_BITS, then by value.
+    """Return tables by bits - MIN_BITS and by sRGB value.
 
-    Linear of sRGB; sRGB of linear; the rounding to try first, by sRGB; and, by sRGB alone, the
-    fewest bits that could do.
+    The linear value; the least and the greatest one within the tolerance; and the rounding to try
+    first. The last table, by sRGB value alone, gives the fewest bits that could do.
     """
     kinds = MAX_BITS - MIN_BITS + 1
-    forward = np.zeros((kinds, 256), np.int32)
-    back = np.zeros((kinds, 1 << MAX_BITS), np.uint8)
+    srgb = np.arange(256)
+    linear = linear_from_srgb(srgb / 255.0)
+    nearest = np.zeros((kinds, 256), np.int32)
+    low, high = np.zeros((kinds, 256), np.int32), np.zeros((kinds, 256), np.int32)
     first = np.zeros((kinds, 256), np.uint8)
-    least = np.full(256, MAX_BITS, np.uint8)
-    linear = linear_from_srgb(np.arange(256) / 255.0)
+    fewest = np.full(256, MAX_BITS, np.uint8)
     for kind in reversed(range(kinds)):
         top = (1 << (MIN_BITS + kind)) - 1
-        forward[kind] = np.rint(linear * top)
-        # What a reader shows: the filter gives 16 bits.
-        shown = np.floor(np.arange(top + 1) * 65535 / top + 0.5).astype(np.uint16)
-        back[kind, : top + 1] = srgb8_from_linear16(shown)
+        nearest[kind] = np.rint(linear * top)
+        # What a reader shows of each value: the filter gives 16 bits.
+        linear16 = np.floor(np.arange(top + 1) * 65535 / top + 0.5).astype(np.uint16)
+        shown = srgb8_from_linear16(linear16).astype(np.int64)
+        low[kind] = np.searchsorted(shown, srgb - tolerance, side="left")
+        high[kind] = np.searchsorted(shown, srgb + tolerance, side="right") - 1
         width = np.gradient(linear) * top * 2 * tolerance
         first[kind] = np.clip(np.ceil(np.log2(np.maximum(width, 1))), 0, _MAX_ROUNDING)
-        error = np.abs(back[kind, forward[kind]].astype(np.int64) - np.arange(256))
-        least[error <= tolerance] = MIN_BITS + kind
-    return forward, back, first, least
+        fewest[low[kind] <= high[kind]] = MIN_BITS + kind
+    return nearest, low, high, first, fewest
 
 
 @jit
-def _fits(
-    y: Int, co: Int, cg: Int, red: Int, green: Int, blue: Int, tolerance: Int, top: Int, back: U8
-) -> Any:
+def _fits(y: Int, co: Int, cg: Int, box: I64) -> Any:
+    """Tell whether red, green and blue lie within the box: least and greatest of each."""
     r, g, b = y + co - cg, y + cg, y - co - cg
     return (
-        min(r, g, b) >= 0
-        and max(r, g, b) <= top
-        and abs(np.int64(back[r]) - red) <= tolerance
-        and abs(np.int64(back[g]) - green) <= tolerance
-        and abs(np.int64(back[b]) - blue) <= tolerance
+        box[0] <= r and r <= box[1] and box[2] <= g and g <= box[3] and box[4] <= b and b <= box[5]
     )
 
 
@@ -83,44 +80,47 @@ def _plain(r: Int, g: Int, b: Int) -> tuple[Int, Int, Int]:
 
 
 @jit
-def _row(
-    red: Int, green: Int, blue: Int, tolerance: Int, top: Int, linear: I32, back: U8, rounding: Int,
-    last: I64, is_first: bool,
-) -> Any:  # fmt: skip
-    """Replace the last row by that of a colour; returns False if no rounding fits.
-
-    Tried in turn: the last row; its Co and Cg with another Y; all three, ever finer, with Co or
-    Cg kept where that fits; and what lies beside the finest.
-    """
-    y, co, cg = _plain(np.int64(linear[red]), np.int64(linear[green]), np.int64(linear[blue]))
-    is_pure = max(red, green, blue) == 0 or min(red, green, blue) == 255
-    if is_pure or tolerance == 0:  # a clipped highlight stays white
-        last[0], last[1], last[2] = y, co, cg
-        return tolerance == 0 or _fits(y, co, cg, red, green, blue, tolerance, top, back)
-    if not is_first:
-        if _fits(last[0], last[1], last[2], red, green, blue, tolerance, top, back):
+def _with_last_chroma(last: I64, rounding: Int, box: I64) -> Any:
+    """Give the last row the roundest Y that fits with its Co and Cg; returns whether one does."""
+    co, cg = last[1], last[2]
+    low = max(box[0] - co + cg, box[2] - cg, box[4] + co + cg)
+    high = min(box[1] - co + cg, box[3] - cg, box[5] + co + cg)
+    if low > high:
+        return False
+    if low <= last[0] <= high:
+        return True
+    for k in range(rounding, -1, -1):
+        y = ((low + (np.int64(1) << k) - 1) >> k) << k
+        if y <= high:
+            last[0] = y
             return True
-        for k in range(rounding + 1, -1, -1):
-            y_ = _rounded(y, k)
-            if _fits(y_, last[1], last[2], red, green, blue, tolerance, top, back):
-                last[0] = y_
-                return True
+    return False
+
+
+@jit
+def _row(y: Int, co: Int, cg: Int, rounding: Int, box: I64, last: I64, is_first: bool) -> Any:
+    """Replace the last row by that of a colour; returns False if nothing fits.
+
+    Tried in turn: the last row's Co and Cg with its Y or another one; all three, ever finer, with
+    Co or Cg kept where that fits; and what lies beside the finest.
+    """
+    if not is_first and _with_last_chroma(last, rounding + 1, box):
+        return True
     for k in range(rounding, -1, -1):
         y_, co_, cg_ = _rounded(y, k), _rounded(co, k), _rounded(cg, k)
-        if not is_first:
-            if _fits(y_, co_, last[2], red, green, blue, tolerance, top, back):
-                last[0], last[1] = y_, co_
-                return True
-            if _fits(y_, last[1], cg_, red, green, blue, tolerance, top, back):
-                last[0], last[2] = y_, cg_
-                return True
-        if _fits(y_, co_, cg_, red, green, blue, tolerance, top, back):
+        if not is_first and _fits(y_, co_, last[2], box):
+            last[0], last[1] = y_, co_
+            return True
+        if not is_first and _fits(y_, last[1], cg_, box):
+            last[0], last[2] = y_, cg_
+            return True
+        if _fits(y_, co_, cg_, box):
             last[0], last[1], last[2] = y_, co_, cg_
             return True
     for dy in (0, 1, -1):
         for dco in (0, 1, -1):
             for dcg in (0, 1, -1):
-                if _fits(y + dy, co + dco, cg + dcg, red, green, blue, tolerance, top, back):
+                if _fits(y + dy, co + dco, cg + dcg, box):
                     last[0], last[1], last[2] = y + dy, co + dco, cg + dcg
                     return True
     last[0], last[1], last[2] = y, co, cg
@@ -129,48 +129,56 @@ def _row(
 
 @jit
 def _segment(
-    values: U32, tolerance: Int, bits: Int, linear: I32, back: U8, first: U8, rows: I16
-) -> bool:
+    values: U32, bits: Int, is_exact: bool, nearest: I32, low: I32, high: I32, first: U8, rows: I16
+) -> Any:
     """Make a segment's rows with so many bits; False if they are too few."""
     top = (np.int64(1) << bits) - 1
-    last = np.zeros(3, np.int64)
+    last, box = np.zeros(3, np.int64), np.zeros(6, np.int64)
     for i in range(len(values)):
         red = np.int64(values[i] & np.uint32(255))
         green = np.int64((values[i] >> np.uint32(8)) & np.uint32(255))
         blue = np.int64((values[i] >> np.uint32(16)) & np.uint32(255))
-        rounding = np.int64(first[min(red, green, blue)])
-        good = _row(
-            red, green, blue, tolerance, top, linear, back, rounding, last, i == 0
-        )  # fmt: skip
-        if not good and bits < 12:
-            return False
+        y, co, cg = _plain(
+            np.int64(nearest[red]), np.int64(nearest[green]), np.int64(nearest[blue])
+        )
+        least, most = min(red, green, blue), max(red, green, blue)
+        if is_exact or most == 0 or least == 255:  # a clipped highlight stays white
+            last[0], last[1], last[2] = y, co, cg
+        else:
+            box[0], box[1] = low[red], high[red]
+            box[2], box[3] = low[green], high[green]
+            box[4], box[5] = low[blue], high[blue]
+            good = _row(y, co, cg, np.int64(first[least]), box, last, i == 0)
+            if not good and bits < 12:
+                return False
         rows[i, 0], rows[i, 1], rows[i, 2], rows[i, 3] = last[0], last[1], last[2], top
     return True
 
 
 @jit
-def _least_bits(values: U32, least: U8) -> Int:
+def _fewest_bits(values: U32, fewest: U8) -> Int:
     bits = np.int64(5)
     for i in range(len(values)):
         for channel in range(3):
             level = (values[i] >> np.uint32(8 * channel)) & np.uint32(255)
-            bits = max(bits, np.int64(least[level]))
+            bits = max(bits, np.int64(fewest[level]))
     return bits
 
 
 @jit
 def _filtered(
-    values: U32, begin: Int, end: Int, tolerance: Int, linear: I32, back: U8, first: U8, least: U8,
-    rows: I16,
+    values: U32, begin: Int, end: Int, tolerance: Int, nearest: I32, low: I32, high: I32,
+    first: U8, fewest: U8, rows: I16,
 ) -> None:  # fmt: skip
     room = np.empty((512, 4), np.int16)
     for start in range(begin - begin % 512, end, 512):
         stop = min(start + 512, len(values))
         segment = values[start:stop]
-        bits = 12 if tolerance == 0 else _least_bits(segment, least)
+        bits = 12 if tolerance == 0 else _fewest_bits(segment, fewest)
         while not _segment(
-            segment, tolerance, bits, linear[bits - 5], back[bits - 5], first[bits - 5], room
-        ):
+            segment, bits, tolerance == 0, nearest[bits - 5], low[bits - 5], high[bits - 5],
+            first[bits - 5], room,
+        ):  # fmt: skip
             bits += 1
         for i in range(max(start, begin), min(stop, end)):
             for column in range(4):
