@@ -107,7 +107,7 @@ $(DA3_VENV)/.installed: services/depth/pyproject.toml services/depth/da3-require
 	@test -x $(DA3_VENV)/bin/python || $(PYTHON) -m venv $(DA3_VENV) || { rm -rf $(DA3_VENV); \
 	  echo "$(PYTHON) cannot make a virtual environment. On Debian or Ubuntu: apt-get install python3-venv"; exit 1; }
 	$(DA3_PIP) torch==2.13.0
-	$(DA3_PIP) -c constraints.txt -c services/depth/da3-constraints.txt -e ./libs/api -e ./libs/scene -e ./libs/kit -e './services/depth[da3]' hypothesis psutil pytest pytest-asyncio pytest-timeout pytest-xdist
+	$(DA3_PIP) -c constraints.txt -c services/depth/da3-constraints.txt -e ./libs/api -e ./libs/scene -e ./libs/kit -e './services/depth[da3,hub]' hypothesis psutil pytest pytest-asyncio pytest-timeout pytest-xdist
 	$(DA3_PIP) --no-deps --require-hashes -r services/depth/da3-requirements.txt
 	@touch $@
 
