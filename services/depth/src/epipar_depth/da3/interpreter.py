@@ -22,7 +22,7 @@ def version(name):
         return ""
 package, *names = sys.argv[1:]
 missing = [name for name in names if util.find_spec(name) is None]
-print(json.dumps({"missing": missing, "version": version(package)}))
+print(json.dumps({"missing": missing, "version": version(package), "torch": version("torch")}))
 """
 
 
@@ -34,6 +34,11 @@ def missing_packages(python: str) -> tuple[str, ...]:
 def model_code(python: str) -> str:
     """Return package and version of the code that runs models."""
     return f"{_MODEL_CODE} {_found(python)['version'] or 'of unknown version'}"
+
+
+def torch_version(python: str) -> str:
+    """Return the version of torch, such as "2.13.0+cpu" of a build for CPUs alone; "" without."""
+    return str(_found(python).get("torch", ""))
 
 
 def unavailable(python: str, missing: Sequence[str]) -> EngineUnavailableError:

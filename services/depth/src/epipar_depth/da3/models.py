@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from epipar_depth.da3.hub import fetch, hub_file
-from epipar_depth.da3.interpreter import missing_packages
+from epipar_depth.da3.interpreter import missing_packages, torch_version
 from epipar_depth.da3.registry import ModelSpec, find_model, load_registry
 from epipar_depth.da3.settings import Da3Settings
 from epipar_depth.da3.weights import (
@@ -132,7 +132,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _tell({"error": error_to_dict(error)})
     if given.command == "engine":
         missing = missing_packages(settings.python)
-        return _tell({"python": settings.python, "missing": missing, "devices": settings.devices})
+        return _tell(
+            {
+                "python": settings.python,
+                "missing": missing,
+                "devices": settings.devices,
+                "torch": torch_version(settings.python),
+            }
+        )
     work: Mapping[str, Callable[[ModelSpec], dict[str, Any]]] = {
         "list": lambda spec: listed(spec, settings),
         "pull": lambda spec: pull(spec, settings, given.accept_licence, here=given.here),
