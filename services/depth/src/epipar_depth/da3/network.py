@@ -33,12 +33,14 @@ class TorchDevice:
     """A GPU, or the CPU.
 
     Args:
-        name: "auto" (the first GPU, else the CPU), "cpu" or "cuda:0".
+        name: "auto" (the first GPU, else the CPU), "cpu", "cuda" (the first) or "cuda:1".
         settings: where weights lie, threads.
     """
 
     def __init__(self, name: str, settings: Da3Settings) -> None:
-        chosen = ("cuda:0" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+        if name == "auto":
+            name = "cuda" if torch.cuda.is_available() else "cpu"
+        chosen = "cuda:0" if name == "cuda" else name
         self._settings = settings
         self.device = torch.device(chosen)
         if self.device.type == "cpu":
