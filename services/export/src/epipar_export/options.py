@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from epipar_kit.errors import InvalidInputError
@@ -124,7 +124,7 @@ class ExportOptions:
     precompress: tuple[str, ...] = ()
     memory_points: int = 30_000_000
     geometry: Geometry = "points"
-    surface: SurfaceOptions = SurfaceOptions()
+    surface: SurfaceOptions = field(default_factory=SurfaceOptions)
 
     def __post_init__(self) -> None:
         _check_choice("geometry", self.geometry, GEOMETRIES)

@@ -171,8 +171,9 @@ def _draco(points: F32, faces: U32, normals: F32, colors: U16) -> bytes:
     return bytes(
         DracoPy.encode(
             points, faces, quantization_bits=16, quantization_range=65535.0,
-            quantization_origin=[0.0, 0.0, 0.0], compression_level=DRACO_LEVEL, normals=normals,
-            normal_quantization_bits=NORMAL_BITS, generic_attributes={0: colors},
+            quantization_origin=[0.0, 0.0, 0.0], compression_level=DRACO_LEVEL,
+            normals=normals.astype(np.float64), normal_quantization_bits=NORMAL_BITS,
+            generic_attributes={0: colors},
         )
     )  # fmt: skip
 
