@@ -101,7 +101,9 @@ def fail(span: Span, error: BaseException) -> None:
     if isinstance(error, EpiparError):
         span.set_attribute("error.type", error.reason)
         span.set_status(StatusCode.ERROR, error.message[:_MAX_LETTERS])
-    elif isinstance(error, (asyncio.CancelledError, GeneratorExit)):
+    elif isinstance(error, GeneratorExit):
+        return  # whoever read it has all he wants
+    elif isinstance(error, asyncio.CancelledError):
         span.set_attribute("error.type", "CANCELLED")
     else:
         span.set_attribute("error.type", type(error).__name__)
