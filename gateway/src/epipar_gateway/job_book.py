@@ -23,7 +23,7 @@ from epipar_gateway.job_log import (
     stored_row,
 )
 from epipar_gateway.paging import Page
-from epipar_gateway.plans import JobPlan, step_names
+from epipar_gateway.plans import JobPlan, plan_from_bytes, step_names
 from epipar_gateway.request_ids import RequestKey, answered_before, forget, remember
 from epipar_gateway.step_record import StepRef
 from epipar_gateway.tables import jobs
@@ -134,6 +134,23 @@ class JobBook:
         """
         return (await self._log.get(job_id)).job
 
+    async def ended_badly(self, job_id: str) -> tuple[pb.Job, JobPlan]:
+        """Return a failed or cancelled job with its plan.
+
+        Raises:
+            NotFoundError: NOT_FOUND.
+            NotReadyError: BAD_REQUEST, it has not ended; JOB_FINISHED, it succeeded.
+        """
+        row = await self._log.get(job_id)
+        if row.is_ended and row.job.state != pb.Job.STATE_SUCCEEDED:
+            return row.job, plan_from_bytes(row.plan)
+        raise NotReadyError(
+            "JOB_FINISHED" if row.is_ended else "BAD_REQUEST",
+            f"{row.job.name!r} is {_state_words(row.job)}; only a failed or cancelled job is tried "
+            "again",
+            subject=row.job.name,
+        )
+
     async def page_of(
         self, page: Page, scene: str, states: Sequence[int], kinds: Sequence[int]
     ) -> tuple[list[pb.Job], str]:
@@ -171,10 +188,9 @@ class JobBook:
 
         row = await self._log.change(job_id, change)
         if was_ended:
-            state = pb.Job.State.Name(row.job.state).removeprefix("STATE_")
             raise NotReadyError(
                 "JOB_FINISHED",
-                f"{row.job.name!r} is {state}; only a job that waits or runs can be cancelled",
+                f"{row.job.name!r} is {_state_words(row.job)}; only a job that waits or runs can be cancelled",
                 subject=row.job.name,
             )
         self._stop_here(job_id)
@@ -240,6 +256,10 @@ class JobBook:
                 subject="jobs",
                 retry_after_s=30.0,
             )
+
+
+def _state_words(job: pb.Job) -> str:
+    return pb.Job.State.Name(job.state).removeprefix("STATE_")
 
 
 def _job_before(connection: sa.Connection, key: RequestKey) -> pb.Job | None:

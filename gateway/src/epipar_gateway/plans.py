@@ -78,6 +78,13 @@ class StepPlan:
         return _SERVICES[self.method]
 
     @property
+    def source(self) -> str:
+        """Store key of what the call reads: of an upload, a scene or a completion."""
+        if isinstance(self.request, depth_pb.PredictRequest):
+            return self.request.input_uri
+        return self.request.scene_uri
+
+    @property
     def output(self) -> str:
         """Store key of the folder that the call writes."""
         if isinstance(self.request, inpaint_pb.MaskIncompleteRequest):
