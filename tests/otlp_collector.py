@@ -46,7 +46,7 @@ class Collector(pb_grpc.TraceServiceServicer):
         self._arrived = threading.Condition()
         self._spans: list[Span] = []
         self._server = grpc.server(ThreadPoolExecutor(4), options=[("grpc.so_reuseport", 0)])
-        pb_grpc.add_TraceServiceServicer_to_server(self, self._server)
+        pb_grpc.add_TraceServiceServicer_to_server(self, self._server)  # type: ignore[no-untyped-call]  # it has no types
         self.endpoint = ""
 
     def __enter__(self) -> Self:

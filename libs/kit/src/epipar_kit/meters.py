@@ -37,8 +37,17 @@ SPANS = Counter(
     registry=None,
 )
 
-READ, WRITTEN = "read", "written"
 FOLDER, BUCKET = "folder", "bucket"
+
+
+def count_read(store: str, size: int) -> None:
+    """Count bytes that came from a store: FOLDER or BUCKET."""
+    BYTES.labels("read", store).inc(size)
+
+
+def count_written(store: str, size: int) -> None:
+    """Count bytes that went to a store: FOLDER or BUCKET."""
+    BYTES.labels("written", store).inc(size)
 
 
 def show_on(registry: CollectorRegistry) -> None:
