@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import sqlalchemy as sa
@@ -27,6 +27,7 @@ from epipar_gateway.plans import JobPlan, plan_from_bytes, step_names
 from epipar_gateway.request_ids import RequestKey, answered_before, forget, remember
 from epipar_gateway.step_record import StepRef
 from epipar_gateway.tables import jobs
+from epipar_kit import telemetry
 from epipar_kit.errors import (
     AlreadyExistsError,
     InternalError,
@@ -106,16 +107,24 @@ class JobBook:
                 made, or was made, with other options.
             LimitExceededError: TOO_MANY_REQUESTS.
         """
-        try:
-            job, first_event = await self._database.write(lambda c: self._store(c, new))
-        except IntegrityError:  # two of the same request_id at once; the other one is there now
-            job, first_event = await self._database.write(lambda c: self._store(c, new))
+        kind = pb.Job.Kind.Name(new.kind).removeprefix("KIND_").lower()
+        with telemetry.span(f"job {kind}", kind=telemetry.SpanKind.PRODUCER) as span:
+            # The job's own place in the trace, which each of its steps goes on from.
+            plan = replace(new.plan, traceparent=telemetry.traceparent_of())
+            job, first_event = await self._store_once(replace(new, plan=plan))
+            span.set_attributes({"epipar.job": job.name, "epipar.scene": job.scene})
         if first_event is not None:
             job_id = job.name.removeprefix("jobs/")
             self._publish(job_id, first_event)
             # Should this process die before the next line, the reconciler does it.
             await self._queue.enqueue(StepRef(job_id, 0, 0))
         return job
+
+    async def _store_once(self, new: NewJob) -> tuple[pb.Job, pb.WatchJobResponse | None]:
+        try:
+            return await self._database.write(lambda c: self._store(c, new))
+        except IntegrityError:  # two of the same request_id at once; the other one is there now
+            return await self._database.write(lambda c: self._store(c, new))
 
     async def get(self, job_id: str) -> pb.Job:
         """Return a job.
