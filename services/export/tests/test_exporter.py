@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import zstandard
 
-from epipar_export import collect, color, grid, morton, order, thin
+from epipar_export import bricks, collect, color, darts, grid, morton, order, thin
 from epipar_export.exporter import ExportRequest, export_cloud, export_scene
 from epipar_export.job import request_to_dict, result_from_dict
 from epipar_export.manifest import export_hash
@@ -282,7 +282,7 @@ def test_warming_up_leaves_nothing_to_compile(make_cloud: MakeCloud, tmp_path: P
 
 
 def all_kernels() -> dict[str, Any]:
-    modules = (collect, color, grid, morton, order, thin)
+    modules = (bricks, collect, color, darts, grid, morton, order, thin)
     return {
         f"{module.__name__}.{name}": value
         for module in modules

@@ -243,6 +243,13 @@ def test_bad_input_fails_at_once_and_names_its_field(world):
     assert len(world.cluster.pods()) == 1
 
 
+def test_a_gpu_too_small_for_the_smallest_batches_is_not_held_again(world):
+    with pytest.raises(LimitExceededError, match="the fake says OUT_OF_MEMORY") as caught:
+        world.complete("fail:OUT_OF_MEMORY:5:")
+    assert caught.value.reason == "OUT_OF_MEMORY"
+    assert len(world.cluster.pods()) == 1
+
+
 def test_a_fault_is_tried_again_up_to_the_back_off_limit(world):
     with pytest.raises(WorkerDiedError, match="the fake says INTERNAL"):
         world.complete("fail:INTERNAL:1:")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from epipar_depth.da3.hosts import missing_packages
+from epipar_depth.da3.interpreter import missing_packages
 from epipar_depth.da3.registry import ModelSpec, find_model, load_registry
 from epipar_depth.da3.settings import Da3Settings
 from epipar_depth.da3.weights import (

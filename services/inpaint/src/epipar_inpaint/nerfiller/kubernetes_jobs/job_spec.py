@@ -35,7 +35,7 @@ _DEFAULTS: dict[str, Any] = {
                 "onExitCodes": {
                     "containerName": CONTAINER,
                     "operator": "In",
-                    "values": [2, 3, 4, 8],
+                    "values": [2, 3, 4, 5, 8],
                 },
             },
             {
