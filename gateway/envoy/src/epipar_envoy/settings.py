@@ -16,6 +16,7 @@ from epipar_kit.settings import SettingsError, describe, is_loopback, load_setti
 from epipar_kit.tracing import is_on
 
 PREFIX = "EPIPAR_ENVOY_"
+OTLP_PORT = 4317
 
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+):(\d{1,5})")
 
@@ -234,7 +235,9 @@ class EnvoySettings(BaseSettings):
 def _standard_collector() -> str:
     """Return where the services send their spans to, "" where they do not or by TLS."""
     endpoint = urlsplit(os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "") if is_on() else "")
-    return endpoint.netloc if endpoint.scheme == "http" else ""
+    if endpoint.scheme != "http" or not endpoint.hostname:
+        return ""
+    return endpoint.netloc if endpoint.port else f"{endpoint.netloc}:{OTLP_PORT}"
 
 
 def check_files(settings: EnvoySettings) -> None:

@@ -57,11 +57,11 @@ class ServerMetrics:
         self.slots = Gauge(
             "epipar_slots",
             "Streams a service may run at once.",
-            ["service"],
+            ["rpc_service"],
             registry=self.registry,
         )
         self.slots_taken = Gauge(
-            "epipar_slots_taken", "Streams it runs now.", ["service"], registry=self.registry
+            "epipar_slots_taken", "Streams it runs now.", ["rpc_service"], registry=self.registry
         )
         meters.show_on(self.registry)
         self.registry.register(GpuMemory())

@@ -140,6 +140,7 @@ class Server:
             for service in self._services:
                 service.add(self._server)
                 self.metrics.slots.labels(service.name).set(self.settings.max_streams)
+                self.metrics.slots_taken.labels(service.name).set(0)
             await self._add_health_and_reflection()
             await self._server.start()
             resources.push_async_callback(self._stop)
