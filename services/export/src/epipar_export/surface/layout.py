@@ -59,9 +59,7 @@ def default_voxel(survey: Survey) -> float:
     return max(survey.footprint, survey.noise * survey.distance)
 
 
-def lay_out(
-    survey: Survey, views: Views, wished_voxel: float | None, memory_bytes: int
-) -> Layout:
+def lay_out(survey: Survey, views: Views, wished_voxel: float | None, memory_bytes: int) -> Layout:
     """Find the blocks that the views touch.
 
     Args:
@@ -80,7 +78,9 @@ def lay_out(
     finest = MIN_VOXELS_A_FOOTPRINT * survey.footprint
     extent = float((survey.box[1] - survey.box[0]).max())
     if wished_voxel > extent / SIDE:
-        raise _refused(wished_voxel, f"this scene is {extent:.4g} wide; at most {extent / SIDE:.4g}")
+        raise _refused(
+            wished_voxel, f"this scene is {extent:.4g} wide; at most {extent / SIDE:.4g}"
+        )
     layout = _blocks(survey, views, wished_voxel, limit) if wished_voxel >= finest else None
     if layout is not None:
         return layout
