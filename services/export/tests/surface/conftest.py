@@ -119,7 +119,7 @@ def _write_world(
     world: World,
     root: Path,
     grey: Callable[[int], int] = lambda _: 128,
-    frames: slice = slice(None),  # noqa: B008 - a slice cannot change
+    frames: slice = slice(None),
 ) -> Path:
     writer = SceneWriter(root)
     seen = list(zip(world.frames, world.depths, strict=True))[frames]
