@@ -26,7 +26,7 @@ _SAME_SIDE_PENALTY = 0.7
 _NEAR_MARGIN, _FAR_MARGIN = 0.8, 1.3  # beyond the 1st and 99th percentile of sparse depths
 _LEAST_PLANES = 48
 _CANDIDATES = 40  # views with the most shared points, of which the sources are chosen
-_STEP_PX = 0.6  # largest shift between neighbouring planes in any matched source
+_STEP_PX = 1.2  # largest shift between neighbouring planes in any matched source; swept at half
 
 
 @dataclass(frozen=True, slots=True)

@@ -235,7 +235,7 @@ def test_a_host_dies_with_whoever_started_it(staged: dict[str, str]) -> None:
 
 _BUILD = """
 import json, torch
-from epipar_depth.da3.network import build_model
+from epipar_depth.da3.loading import build_model
 from epipar_depth.da3.registry import load_registry
 
 linspace = torch.linspace  # its numbers are looked at while a model is built
@@ -271,7 +271,7 @@ _SPOIL = """
 import json, sys, torch
 from pathlib import Path
 from safetensors.torch import load_file, save_file
-from epipar_depth.da3.network import build_model, load_strictly
+from epipar_depth.da3.loading import build_model, load_strictly
 from epipar_depth.da3.registry import load_registry
 from epipar_depth.da3.settings import Da3Settings
 from epipar_kit.errors import CorruptArtifactError

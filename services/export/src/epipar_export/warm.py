@@ -15,6 +15,8 @@ import numpy as np
 from epipar_export.exporter import ExportRequest, export_cloud, export_scene
 from epipar_export.morton import codes_from_coordinates
 from epipar_export.options import ExportOptions, SurfaceOptions
+from epipar_export.surface.mesh import Mesh
+from epipar_export.surface.paint import Painter
 from epipar_export.thin import SAMPLE_POINTS, thin_to_count
 from epipar_scene.cameras import Intrinsics
 from epipar_scene.clouds import PointCloud
@@ -74,6 +76,8 @@ def _warm_surface() -> None:
         settings = SurfaceOptions(preview_triangles=100, medium_triangles=1000)
         options = ExportOptions(geometry="surface", surface=settings)
         export_scene(ExportRequest(root, output, options))
+    triangle = Mesh(np.eye(3, dtype=np.float32), np.array([[0, 1, 2]], np.uint32))
+    Painter(triangle, triangle.normals(), 1.0).linear_colors()  # as where no view saw a vertex
 
 
 if __name__ == "__main__":

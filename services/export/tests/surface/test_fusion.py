@@ -27,7 +27,7 @@ def test_a_ball_is_a_closed_ball_to_a_fraction_of_a_voxel(
     mesh = ball_world.fused(pool, VOXEL)
     radius = np.linalg.norm(mesh.vertices, axis=1)
     assert abs(radius.mean() - 1) < 0.2 * VOXEL
-    assert np.abs(radius - 1).max() < 0.4 * VOXEL
+    assert np.abs(radius - 1).max() < 0.5 * VOXEL
     edges = np.sort(np.concatenate([mesh.triangles[:, [i, i - 1]] for i in range(3)]), axis=1)
     assert (np.unique(edges, axis=0, return_counts=True)[1] % 2 == 0).all()
     assert (mesh.normals() * mesh.vertices).sum(axis=1).min() > 0.95
