@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pytest
@@ -18,6 +20,8 @@ from epipar_scene.arrays import F32, F64
 from epipar_scene.cameras import Intrinsics
 from epipar_scene.frames import Frame
 from epipar_scene.geometry import look_at
+from epipar_scene.scene_info import SceneCounts, SceneEngine, SceneInfo, SceneSource
+from epipar_scene.writer import SceneWriter
 
 Ray = Callable[[F64, F64], F64]
 """Distances along rays: (3,) start, (H, W, 3) directions whose z in the camera is 1; inf = none."""
@@ -33,7 +37,12 @@ class World:
     depths: list[F32] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.depths.extend(self.depth(frame) for frame in self.frames)
+        if not self.depths:
+            self.depths.extend(self.depth(frame) for frame in self.frames)
+
+    def with_frames(self, frames: tuple[Frame, ...], depths: list[F32]) -> World:
+        """The same world seen by other frames."""
+        return World(self.ray, frames, depths)
 
     def depth(self, frame: Frame) -> F32:
         camera = frame.intrinsics
@@ -78,7 +87,8 @@ def plate_before_wall(start: F64, rays: F64) -> F64:
         wall, plate = (3 - start[2]) / rays[..., 2], (2 - start[2]) / rays[..., 2]
     hit = start + rays * plate[..., None]
     on_plate = np.abs(hit[..., :2]).max(axis=-1) < 0.4
-    return np.where(on_plate, plate, wall)
+    depth: F64 = np.where(on_plate, plate, wall)
+    return depth
 
 
 def room(start: F64, rays: F64) -> F64:
@@ -86,7 +96,8 @@ def room(start: F64, rays: F64) -> F64:
     with np.errstate(divide="ignore"):
         near = (np.array([-2, -1, -1.5]) - start) / rays
         far = (np.array([2, 1, 2.5]) - start) / rays
-    return np.maximum(near, far).min(axis=-1)
+    depth: F64 = np.maximum(near, far).min(axis=-1)
+    return depth
 
 
 def _frames(eyes: F64, targets: F64) -> tuple[Frame, ...]:
@@ -94,6 +105,52 @@ def _frames(eyes: F64, targets: F64) -> tuple[Frame, ...]:
         Frame(f"frame_{number:05d}", CAMERA, look_at(eye, target), number, ".png")
         for number, (eye, target) in enumerate(zip(eyes, targets, strict=True), 1)
     )
+
+
+class WriteWorld(Protocol):
+    """Writes a world as a scene folder, its images in one grey each."""
+
+    def __call__(
+        self, world: World, root: Path, grey: Callable[[int], int] = ..., frames: slice = ...
+    ) -> Path: ...
+
+
+def _write_world(
+    world: World,
+    root: Path,
+    grey: Callable[[int], int] = lambda _: 128,
+    frames: slice = slice(None),
+) -> Path:
+    writer = SceneWriter(root)
+    seen = list(zip(world.frames, world.depths, strict=True))[frames]
+    for number, (frame, depth) in enumerate(seen):
+        image = np.full((*depth.shape, 3), grey(number), np.uint8)
+        writer.write_image(frame.name, image, ".png")
+        writer.write_depth(frame.name, depth, np.full(depth.shape, 0.9, np.float32))
+    writer.finish(_scene_info(len(seen)), [frame for frame, _ in seen])
+    return root
+
+
+def _scene_info(frames: int) -> SceneInfo:
+    return SceneInfo(
+        content_hash="6" * 64,
+        source=SceneSource("clip.mp4", "a" * 64, 1000),
+        engine=SceneEngine("mvs", "1"),
+        options={},
+        scale="metric",
+        confidence_kind="SCORE",
+        counts=SceneCounts(frames, frames, frames),
+        unregistered=(),
+        timings={},
+        metrics={},
+        created="2026-01-01T00:00:00Z",
+    )
+
+
+@pytest.fixture(scope="session")
+def write_world() -> WriteWorld:
+    """The writer of worlds."""
+    return _write_world
 
 
 @pytest.fixture(scope="session")
@@ -111,7 +168,7 @@ def plate_world() -> World:
     """A plate before a wall, seen from 9 places in front."""
     x, y = np.meshgrid([-0.3, 0.0, 0.3], [-0.2, 0.0, 0.2])
     eyes = np.stack([x.ravel(), y.ravel(), x.ravel() * 0], axis=1)
-    return World(plate_before_wall, _frames(eyes, eyes + [0, 0, 3]))
+    return World(plate_before_wall, _frames(eyes, eyes + np.array([0, 0, 3])))
 
 
 @pytest.fixture(scope="session")

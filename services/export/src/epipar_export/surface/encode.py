@@ -85,11 +85,9 @@ def surface_glb(mesh: ColoredMesh, options: ExportOptions) -> bytes:
     return glb([block], mesh.grid)
 
 
-def _bounds(coordinates: U16) -> dict[str, tuple[int, ...]]:
-    return {
-        "low": tuple(int(v) for v in coordinates.min(axis=0)),
-        "high": tuple(int(v) for v in coordinates.max(axis=0)),
-    }
+def _bounds(coordinates: U16) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    low, high = coordinates.min(axis=0), coordinates.max(axis=0)
+    return tuple(int(v) for v in low), tuple(int(v) for v in high)
 
 
 def _meshopt_block(mesh: ColoredMesh, options: ExportOptions) -> Block:
@@ -112,13 +110,17 @@ def _meshopt_block(mesh: ColoredMesh, options: ExportOptions) -> Block:
     tolerance = options.color_tolerance
     color_rows = filtered_rows(colors, tolerance) if filtered else linear16_rows(colors, tolerance)
     color_filter = "COLOR" if filtered else "NONE"
-    bounds = _bounds(mesh.coordinates)
+    low, high = _bounds(mesh.coordinates)
     return Block(
         len(order),
         (
-            Attribute("POSITION", UNSIGNED_SHORT, "VEC3", False, 8, encoded(rows), **bounds),
+            Attribute(
+                "POSITION", UNSIGNED_SHORT, "VEC3", False, 8, encoded(rows), low=low, high=high
+            ),
             Attribute("NORMAL", BYTE, "VEC3", True, 4, encoded(octahedral), "OCTAHEDRAL"),
-            Attribute("COLOR_0", UNSIGNED_SHORT, "VEC4", True, 8, encoded(color_rows), color_filter),
+            Attribute(
+                "COLOR_0", UNSIGNED_SHORT, "VEC4", True, 8, encoded(color_rows), color_filter
+            ),
         ),
         f"{options.meshopt_extension}_meshopt_compression",
         index_count=len(indices),
@@ -127,14 +129,14 @@ def _meshopt_block(mesh: ColoredMesh, options: ExportOptions) -> Block:
 
 
 def _plain_block(mesh: ColoredMesh) -> Block:
-    bounds = _bounds(mesh.coordinates)
+    low, high = _bounds(mesh.coordinates)
     positions = mesh.coordinates.astype("<f4").tobytes()
     normals = mesh.normals.astype("<f4").tobytes()
     colors = linear16_rows(mesh.colors, 0).tobytes()
     return Block(
         len(mesh.coordinates),
         (
-            Attribute("POSITION", FLOAT, "VEC3", False, 12, positions, **bounds),
+            Attribute("POSITION", FLOAT, "VEC3", False, 12, positions, low=low, high=high),
             Attribute("NORMAL", FLOAT, "VEC3", False, 12, normals),
             Attribute("COLOR_0", UNSIGNED_SHORT, "VEC4", True, 8, colors),
         ),
@@ -150,10 +152,11 @@ def _draco_block(mesh: ColoredMesh, options: ExportOptions) -> Block:
     whole = _draco(mesh.coordinates.astype(np.float32), mesh.triangles, mesh.normals, colors)
     # Draco gives each vertex of a non-manifold edge once for each side.
     decoded = DracoPy.decode(whole)
+    low, high = _bounds(mesh.coordinates)
     return Block(
         len(decoded.points),
         (
-            Attribute("POSITION", FLOAT, "VEC3", False, 12, **_bounds(mesh.coordinates)),
+            Attribute("POSITION", FLOAT, "VEC3", False, 12, low=low, high=high),
             Attribute("NORMAL", FLOAT, "VEC3", False, 12),
             Attribute("COLOR_0", UNSIGNED_SHORT, "VEC3", True, 8),
         ),

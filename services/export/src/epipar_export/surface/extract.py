@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from epipar_export.color import I32
 from epipar_export.kernels import Int, jit
 from epipar_export.surface.blocks import SIDE, Volume, find, key_of, place_of
 from epipar_export.surface.mesh import Mesh
@@ -67,8 +68,8 @@ def _gather(
                         elif w >= MIN_WEIGHT:
                             value = distance[other, at] / w
                     around[i + SIDE * dx, j + SIDE * dy, k + SIDE * dz] = value
-                    positive = positive or value > 0
-                    negative = negative or value <= 0
+                    positive = positive or bool(value > 0)
+                    negative = negative or bool(value <= 0)
     return positive and negative
 
 
@@ -81,14 +82,12 @@ def _crosses(a: float, b: float, jump: float) -> bool:
 @jit
 def _vertices(
     keys: I64, table: I64, numbers: I64, distance: F32, weight: F32, free: F32,
-    truncation: float, jump: float, layout: F64, starts: I64, cells: U32, vertices: F32,
+    truncation: float, jump: float, layout: F64, starts: I64, cells: I32, vertices: F32,
 ) -> None:  # fmt: skip
     """Place a vertex in each cell with a crossing, or only count them where there is no room."""
     around = np.empty((_PADDED, _PADDED, _PADDED), np.float32)
     for block in range(len(keys)):
-        if not _gather(
-            keys, table, numbers, distance, weight, free, truncation, block, around
-        ):
+        if not _gather(keys, table, numbers, distance, weight, free, truncation, block, around):
             continue
         bx, by, bz = place_of(keys[block])
         made = 0
@@ -127,7 +126,7 @@ def _vertices(
 
 @jit
 def _cell_vertex(
-    around: I64, cells: U32, i: Int, j: Int, k: Int
+    around: I64, cells: I32, i: Int, j: Int, k: Int
 ) -> int:  # fmt: skip
     """Return the vertex of the cell at -1 to 7 along each axis, or -1."""
     other = around[int(i < 0), int(j < 0), int(k < 0)]
@@ -137,16 +136,14 @@ def _cell_vertex(
 @jit
 def _faces(
     keys: I64, table: I64, numbers: I64, distance: F32, weight: F32, free: F32,
-    truncation: float, jump: float, vertices: F32, cells: U32, triangles: U32,
+    truncation: float, jump: float, vertices: F32, cells: I32, triangles: U32,
 ) -> int:  # fmt: skip
     """Span two triangles over each crossing, or only count them where there is no room."""
     around = np.empty((_PADDED, _PADDED, _PADDED), np.float32)
     before = np.empty((2, 2, 2), np.int64)
     total = 0
     for block in range(len(keys)):
-        if not _gather(
-            keys, table, numbers, distance, weight, free, truncation, block, around
-        ):
+        if not _gather(keys, table, numbers, distance, weight, free, truncation, block, around):
             continue
         bx, by, bz = place_of(keys[block])
         for part in range(8):
@@ -177,7 +174,7 @@ def _faces(
                     q = _cell_vertex(before, cells, i, j - 1, k)
                     r = _cell_vertex(before, cells, i, j, k)
                     s = _cell_vertex(before, cells, i - 1, j, k)
-                if min(min(p, q), min(r, s)) < 0:
+                if min(p, q, r, s) < 0:
                     continue
                 if len(triangles):
                     if a > 0:

@@ -20,8 +20,10 @@ MIN_TRUNCATION_VOXELS = 3.0
 MAX_TRUNCATION_VOXELS = 10.0
 NOISES_A_TRUNCATION = 4.0
 """Truncation in units of the views' disagreement at the scene's median distance."""
-MIN_VOXELS_A_FOOTPRINT = 0.25
+MIN_VOXELS_A_FOOTPRINT = 0.5
 """Least voxel, in widths of a pixel: smaller ones hold nothing that was seen."""
+MIN_VOXELS_A_SCENE = 32
+"""Least voxels along the longest side of a scene's box: wider ones hold no shape."""
 COARSER = 1.3
 
 Views = Callable[[], Iterator[View]]
@@ -59,9 +61,7 @@ def default_voxel(survey: Survey) -> float:
     return max(survey.footprint, survey.noise * survey.distance)
 
 
-def lay_out(
-    survey: Survey, views: Views, wished_voxel: float | None, memory_bytes: int
-) -> Layout:
+def lay_out(survey: Survey, views: Views, wished_voxel: float | None, memory_bytes: int) -> Layout:
     """Find the blocks that the views touch.
 
     Args:
@@ -79,8 +79,9 @@ def lay_out(
         return _fitting(survey, views, default_voxel(survey), limit)
     finest = MIN_VOXELS_A_FOOTPRINT * survey.footprint
     extent = float((survey.box[1] - survey.box[0]).max())
-    if wished_voxel > extent / SIDE:
-        raise _refused(wished_voxel, f"this scene is {extent:.4g} wide; at most {extent / SIDE:.4g}")
+    widest = extent / MIN_VOXELS_A_SCENE
+    if wished_voxel > widest:
+        raise _refused(wished_voxel, f"this scene is {extent:.4g} wide; at most {widest:.4g}")
     layout = _blocks(survey, views, wished_voxel, limit) if wished_voxel >= finest else None
     if layout is not None:
         return layout

@@ -185,9 +185,7 @@ class SurfaceJob:
                 stream.write(data)
             files.append(exported_file(path, data, lod))
             levels.append(
-                SurfaceLevel(
-                    name, lod, len(packed.triangles), len(packed.coordinates), len(data)
-                )
+                SurfaceLevel(name, lod, len(packed.triangles), len(packed.coordinates), len(data))
             )
         self.report("surface_levels", len(limits), len(limits), "levels", "")
         return tuple(levels[::-1]), tuple(files[::-1])

@@ -18,6 +18,8 @@ FAR_QUANTILE = 0.001
 FAR_MARGIN = 0.5
 """… if they are farther from it than this share of its side."""
 NOISE_QUANTILE = 0.75
+WIDE_PIXEL = 8.0
+"""Pixels wider than so many times the median have no say in where the scene lies."""
 SAME_SURFACE = 0.05
 """Relative difference of depth from which two views see two surfaces."""
 MIN_PAIRS = 500
@@ -101,9 +103,11 @@ def survey_of(samples: Iterable[Sample]) -> Survey | None:
     noise = UNKNOWN_NOISE
     if len(differences) >= MIN_PAIRS:
         noise = float(np.quantile(differences, NOISE_QUANTILE))
+    footprints = np.concatenate([sample.footprints for sample in seen])
+    footprint = _weighted_median(footprints, weights)
     points = np.concatenate([sample.points for sample in seen])
+    points = points[footprints <= WIDE_PIXEL * footprint]
     low, high = np.quantile(points, [FAR_QUANTILE, 1 - FAR_QUANTILE], axis=0)
-    footprint = _weighted_median(np.concatenate([s.footprints for s in seen]), weights)
     margin = max(FAR_MARGIN * float((high - low).max()), 64 * footprint)
     return Survey(
         footprint,

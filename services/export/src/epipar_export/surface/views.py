@@ -140,7 +140,7 @@ def sample_inverse(inverse: F32, u: float, v: float, edge: float) -> Any:
         return near, row, column
     a, b = inverse[top, left], inverse[top, left + 1]
     c, d = inverse[top + 1, left], inverse[top + 1, left + 1]
-    low, high = min(min(a, b), min(c, d)), max(max(a, b), max(c, d))
+    low, high = min(a, b, c, d), max(a, b, c, d)
     if low <= 0 or high - low > 2 * edge * high:
         return near, row, column
     fu, fv = u - 0.5 - left, v - 0.5 - top
