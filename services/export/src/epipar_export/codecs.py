@@ -17,7 +17,7 @@ from epipar_export.options import ExportOptions
 from epipar_export.order import OrderedPoints
 from epipar_scene.arrays import U8, U32
 
-POSITION_LEVEL, OTHER_LEVEL = 3, 1
+MESHOPT_LEVEL, FAST_LEVEL = 3, 1
 """Effort of meshopt's encoder: level 3 makes positions 4 % smaller, all else hardly at twice the time."""
 DRACO_LEVEL = 7
 PER_TILE_POINTS = 32_768
@@ -107,13 +107,13 @@ class MeshoptEncoder:
         attributes = tuple(mapper(lambda part: part(), parts))
         return (Block(len(keys), attributes, self._name),)
 
-    def _encode(self, rows: np.ndarray[Any, Any], level: int = OTHER_LEVEL) -> bytes:
+    def _encode(self, rows: np.ndarray[Any, Any], level: int = FAST_LEVEL) -> bytes:
         return bytes(meshopt.encode_vertex_buffer_level(rows, level, self._version))
 
     def _positions(self, keys: U64) -> Attribute:
         rows, *bounds = coordinates_and_bounds(keys, 4)
         low, high = (tuple(bound.tolist()) for bound in bounds)
-        data = self._encode(rows, POSITION_LEVEL)
+        data = self._encode(rows, MESHOPT_LEVEL)
         return Attribute("POSITION", UNSIGNED_SHORT, "VEC3", False, 8, data, low=low, high=high)
 
     def _colors(self, values: U32, begin: int, end: int) -> Attribute:

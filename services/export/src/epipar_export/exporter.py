@@ -31,10 +31,11 @@ from epipar_export.outliers import without_outliers
 from epipar_export.precompress import precompress
 from epipar_export.progress import Report, silent
 from epipar_export.read_scene import empty_scene, open_scene, read_scene
+from epipar_export.surface.pipeline import SurfaceJob, SurfaceLevel, SurfaceResult
 from epipar_export.tiles import FOLDER, TilesResult
 from epipar_export.workspace import Workspace
 from epipar_export.write_files import FileWriter
-from epipar_kit.errors import typed_storage_errors
+from epipar_kit.errors import InvalidInputError, typed_storage_errors
 from epipar_scene.clouds import PointCloud
 
 MAX_THREADS = 16
@@ -69,6 +70,7 @@ class ExportResult:
         outlier_points: removed as outliers.
         stage_seconds: wall time by stage.
         notes: what a person should know.
+        surface_levels: preview, medium, full of the surface; empty where none was asked for.
     """
 
     content_hash: str
@@ -78,6 +80,7 @@ class ExportResult:
     outlier_points: int
     stage_seconds: dict[str, float]
     notes: tuple[str, ...]
+    surface_levels: tuple[SurfaceLevel, ...] = ()
 
 
 def export_scene(request: ExportRequest, report: Report = silent) -> ExportResult:
@@ -85,7 +88,9 @@ def export_scene(request: ExportRequest, report: Report = silent) -> ExportResul
 
     Raises:
         NotFoundError: NOT_FOUND, there is no such folder.
-        NotReadyError: SCENE_INCOMPLETE, or SCENE_EMPTY where no depth is known.
+        NotReadyError: SCENE_INCOMPLETE, or SCENE_EMPTY where no depth is known or no surface
+            comes of it.
+        InvalidInputError: BAD_OPTION, the surface's voxel size does not do for this scene.
         CorruptArtifactError: CORRUPT_ARTIFACT, a file of the scene is not what it must be.
         StorageFullError: DISK_FULL.
     """
@@ -93,7 +98,8 @@ def export_scene(request: ExportRequest, report: Report = silent) -> ExportResul
     folder = open_scene(request.scene_dir)
     input_hash = folder.info.content_hash
     with _pool(request.threads) as (pool, threads), typed_storage_errors():
-        job = _Job(request.output_dir, request.options, pool, threads, report, clock)
+        surface = SurfaceJob(folder, request.output_dir, request.options, pool, report)
+        job = _Job(request.output_dir, request.options, pool, threads, report, clock, surface)
         return job.run(
             "read",
             lambda workspace: read_scene(folder, request.options, pool, workspace, report),
@@ -141,10 +147,16 @@ def export_clouds(
         name: what to call them in messages.
 
     Raises:
+        InvalidInputError: BAD_OPTION, a surface is asked for: it takes a scene's views.
         NotReadyError: SCENE_EMPTY, they have no point.
         StorageFullError: DISK_FULL.
     """
     options = options or ExportOptions()
+    if options.geometry != "points":
+        raise InvalidInputError(
+            "BAD_OPTION", "options.geometry", f"geometry is {options.geometry!r}; for a cloud it "
+            "must be 'points'",
+        )  # fmt: skip
     survey = survey_clouds(clouds, options.min_confidence, with_hash=input_hash is None)
     if survey.box is None:
         raise empty_scene(name)
@@ -176,6 +188,7 @@ class _Job:
     threads: int
     report: Report
     clock: StageClock
+    surface: SurfaceJob | None = None
 
     def run(
         self, stage: str, read: Callable[[Workspace], GridPoints], input_hash: str, name: str
@@ -193,6 +206,10 @@ class _Job:
         name: str,
     ) -> ExportResult:
         self._clear()
+        surface = self._made_surface()
+        if surface is not None and self.options.geometry == "surface":
+            counts = {"source_points": surface.facts["source_pixels"], "outlier_points": 0}
+            return self._finish(None, input_hash, name, counts, (), [], None, surface)
         with self.clock.stage(stage):
             points = read(workspace)
         kept = points
@@ -224,26 +241,34 @@ class _Job:
             self.output, self.options, self.pool, self.report, self.clock
         ).write(ordered)
         levels = _levels(ordered, files)
-        return self._finish(ordered, input_hash, name, facts, levels, files, tiles)
+        return self._finish(ordered, input_hash, name, facts, levels, files, tiles, surface)
+
+    def _made_surface(self) -> SurfaceResult | None:
+        if self.surface is None or self.options.geometry == "points":
+            return None
+        with self.clock.stage("surface"):
+            return self.surface.run()
 
     def _clear(self) -> None:
         """Remove what an interrupted export left, its manifest first."""
         (self.output / FILE_NAME).unlink(missing_ok=True)
         shutil.rmtree(self.output / FOLDER, ignore_errors=True)
-        for pattern in ("scene_*.glb*", "tileset.json*", "cloud.ply"):
+        for pattern in ("scene_*.glb*", "surface_*.glb*", "tileset.json*", "cloud.ply"):
             for left in self.output.glob(pattern):
                 left.unlink()
 
     def _finish(
         self,
-        ordered: OrderedPoints,
+        ordered: OrderedPoints | None,
         input_hash: str,
         name: str,
         facts: dict[str, int],
         levels: tuple[Level, ...],
         files: list[ExportedFile],
         tiles: TilesResult | None,
+        surface: SurfaceResult | None,
     ) -> ExportResult:
+        files = [*files, *(surface.files if surface is not None else ())]
         siblings: dict[str, int] = {}
         if self.options.precompress:
             names = [file.uri for file in files if not file.uri.endswith((".ply", "tileset.json"))]
@@ -254,18 +279,20 @@ class _Job:
                     lambda done, total: self.report("precompress", done, total, "files", ""),
                 )  # fmt: skip
         digest = export_hash(input_hash, self.options)
-        notes = tuple(notes_for(self.options))
+        notes = tuple(notes_for(self.options)) if ordered is not None else ()
+        notes += surface.notes if surface is not None else ()
         content = {
             "content_hash": digest,
             "scene": {"name": name, "content_hash": input_hash},
             "options": self.options.to_dict(),
-            "grid": grid_facts(ordered),
+            "grid": None if ordered is None else grid_facts(ordered),
             "counts": facts,
             "levels": json_of(levels),
             "tiles": None if tiles is None else tiles_facts(tiles),
             "artifacts": json_of(tuple(files)),
             "precompressed_bytes": siblings,
-            "attributes": attribute_facts(ordered, self.options),
+            "attributes": {} if ordered is None else attribute_facts(ordered, self.options),
+            "surface": None if surface is None else surface.facts,
             "notes": list(notes),
             "timings": dict(self.clock.seconds),
         }
@@ -279,6 +306,7 @@ class _Job:
             outlier_points=facts["outlier_points"],
             stage_seconds=dict(self.clock.seconds),
             notes=notes,
+            surface_levels=() if surface is None else surface.levels,
         )
 
 

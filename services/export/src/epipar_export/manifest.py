@@ -75,7 +75,9 @@ def export_hash(input_hash: str, options: ExportOptions) -> str:
     return content_hash(input_hash, {"export": FORMAT_VERSION, **options.to_dict()})
 
 
-def exported_file(path: Path, data: bytes | None = None) -> ExportedFile:
+def exported_file(
+    path: Path, data: bytes | None = None, lod_level: int | None = None
+) -> ExportedFile:
     """Describe a file at the top of the export's folder; read back unless its bytes are given."""
     if data is not None:
         digest, size = hashlib.sha256(data).hexdigest(), len(data)
@@ -83,7 +85,7 @@ def exported_file(path: Path, data: bytes | None = None) -> ExportedFile:
         with path.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
         size = path.stat().st_size
-    return ExportedFile(path.name, path.name, MEDIA_TYPES[path.suffix], size, digest)
+    return ExportedFile(path.name, path.name, MEDIA_TYPES[path.suffix], size, digest, lod_level)
 
 
 def write_manifest(output: Path, content: dict[str, Any]) -> ExportedFile:

@@ -25,7 +25,7 @@ import numpy as np
 
 from epipar_export.bricks import cell_starts
 from epipar_export.codecs import Encoder
-from epipar_export.gltf import glb, write_parts
+from epipar_export.gltf import glb_parts, write_parts
 from epipar_export.grid import Grid
 from epipar_export.morton import CODE_MASK, U64, compact, occupied_by_level
 from epipar_export.order import OrderedPoints
@@ -111,7 +111,7 @@ def write_tiles(
         blocks = encoder.blocks(points, *(tile.rows or (0, 0)))
         name = f"{FOLDER}/{tile.name}.glb"
         with (output / name).open("wb") as stream:
-            size, digest = write_parts(stream, glb(blocks, points.grid))
+            size, digest = write_parts(stream, glb_parts(blocks, points.grid))
         positions = [block.attributes[0] for block in blocks]
         low = tuple(min(p.low[axis] for p in positions) for axis in range(3))
         high = tuple(max(p.high[axis] for p in positions) for axis in range(3))

@@ -12,7 +12,7 @@ import numpy as np
 from epipar_export.clock import StageClock
 from epipar_export.codecs import Encoder, encoder_for
 from epipar_export.color import srgb_from_values
-from epipar_export.gltf import Block, glb, write_parts
+from epipar_export.gltf import Block, glb_parts, write_parts
 from epipar_export.manifest import MEDIA_TYPES, ExportedFile, exported_file
 from epipar_export.morton import coordinates_from_codes
 from epipar_export.options import ExportOptions
@@ -76,7 +76,7 @@ class FileWriter:
             path = self.output / f"scene_{name}.glb"
             with atomic_file(path) as stream:
                 size, digest = write_parts(
-                    stream, glb(self._blocks(encoder, ordered, level.points), ordered.grid)
+                    stream, glb_parts(self._blocks(encoder, ordered, level.points), ordered.grid)
                 )
             media_type = MEDIA_TYPES[path.suffix]
             files.append(ExportedFile(path.name, path.name, media_type, size, digest, number))
