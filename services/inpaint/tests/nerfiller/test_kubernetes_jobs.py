@@ -157,6 +157,19 @@ def test_a_job_bears_the_runs_hash_and_the_templates_limits(world):
     assert spec["template"]["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "1"
 
 
+def test_a_job_is_told_its_place_in_the_trace(world, monkeypatch):
+    place = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    monkeypatch.setenv("TRACEPARENT", place)
+    world.complete()
+    (job,) = world.cluster.jobs()
+    (told,) = [
+        variable["value"]
+        for variable in job["spec"]["template"]["spec"]["containers"][0]["env"]
+        if variable["name"] == "TRACEPARENT"
+    ]
+    assert told == place
+
+
 def test_a_second_caller_attaches_to_the_same_job(world, begin):
     flag = world.path / "go"
     first = begin(world.complete, f"hold:{flag}", "one")
