@@ -16,11 +16,12 @@ import numpy as np
 
 from epipar_depth.confidence import features, probability
 from epipar_depth.consistency import Agreement, check_agreement
-from epipar_depth.edges import sharpen_edges
+from epipar_depth.match import LEVELS, MatchSettings, Picture, match
 from epipar_depth.reconstruction import Reconstruction
-from epipar_depth.sgm import Aggregated, Penalties, aggregate
+from epipar_depth.pyramid import texture
+from epipar_depth.sgm import Aggregated
 from epipar_depth.support import add_supported, drop_small_patches
-from epipar_depth.sweep import PlaneRange, pack_neighbourhoods, plane_homographies, sweep_costs
+from epipar_depth.sweep import pack_neighbourhoods
 from epipar_depth.views import View, choose_view
 from epipar_depth.workfolder import WorkFolder
 from epipar_scene.arrays import F32, U8, U32, Bools
@@ -39,7 +40,7 @@ class DenseSettings:
     planes: int = 128
     sources: int = 6
     min_agreeing_views: int = 2
-    penalties: Penalties = field(default_factory=Penalties)
+    match: MatchSettings = field(default_factory=MatchSettings)
 
 
 def match_frame(root: Path, position: int, settings: DenseSettings) -> None:
@@ -56,12 +57,16 @@ def match_frame(root: Path, position: int, settings: DenseSettings) -> None:
         work.save_matched(position, np.zeros(shape, np.float32), nothing)
         return
     used = view.sources[: settings.sources]
-    sources = np.stack([_packed(root, source) for source in used])
-    homographies = _homographies(model, position, used, view.planes)
-    cost = sweep_costs(reference, sources, homographies)
-    matched = aggregate(cost, reference, settings.penalties)
-    matched = sharpen_edges(matched, reference, sources, homographies, view.planes)
-    work.save_matched(position, _depth_from_planes(matched.plane, view.planes), matched)
+    pose = model.cam_to_world[position]
+    inverse, matched = match(
+        model.lens.pinhole,
+        Picture(reference, tuple(texture(reference, level) for level in LEVELS)),
+        [_packed(root, source) for source in used],
+        [world_to_camera(model.cam_to_world[source]) @ pose for source in used],
+        view.planes,
+        settings.match,
+    )
+    work.save_matched(position, 1 / inverse, matched)
 
 
 def fuse_frame(root: Path, position: int, settings: DenseSettings) -> None:
@@ -118,27 +123,6 @@ def agreement_of(
     return agreement, matched
 
 
-def _homographies(
-    model: Reconstruction, position: int, sources: tuple[int, ...], planes: PlaneRange
-) -> F32:
-    intrinsics = model.lens.pinhole.matrix()
-    pose = model.cam_to_world[position]
-    return np.stack(
-        [
-            plane_homographies(
-                intrinsics, intrinsics, world_to_camera(model.cam_to_world[source]) @ pose, planes
-            )
-            for source in sources
-        ]
-    )
-
-
-def _depth_from_planes(plane: F32, planes: PlaneRange) -> F32:
-    inverse = planes.inverse_depths()
-    step = inverse[1] - inverse[0]
-    return np.asarray(1 / (inverse[0] + plane * step), np.float32)
-
-
 @lru_cache(maxsize=2)
 def _model(root: Path) -> Reconstruction:
     return WorkFolder(root).load_reconstruction()
@@ -157,8 +141,9 @@ def _grey(root: Path, position: int) -> U8:
 
 
 @lru_cache(maxsize=_CACHED_IMAGES)
-def _packed(root: Path, position: int) -> U32:
-    return pack_neighbourhoods(_grey(root, position))
+def _packed(root: Path, position: int) -> tuple[U32, ...]:
+    grey = _grey(root, position)
+    return tuple(pack_neighbourhoods(texture(grey, level)) for level in LEVELS)
 
 
 @lru_cache(maxsize=_CACHED_IMAGES)

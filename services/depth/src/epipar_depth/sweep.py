@@ -218,7 +218,7 @@ def _zncc_row(
 
 
 @njit(fastmath=True, error_model="numpy", cache=True)
-def _correlate(
+def correlate(
     reference: U8, mean: F32, inverse_deviation: F32, warped: I16, inside: U8, scores: F32
 ) -> None:
     """Write the ZNCC of reference and warped source into scores; -2 where it is not seen."""
@@ -252,7 +252,7 @@ def _correlate(
 
 
 @njit(fastmath=True, error_model="numpy", cache=True)
-def _merge_best(scores: F32, best: F32) -> None:
+def merge_best(scores: F32, best: F32) -> None:
     """Keep the three highest scores seen so far at each pixel, highest first."""
     height, width = scores.shape
     for y in range(height):
@@ -269,7 +269,7 @@ def _merge_best(scores: F32, best: F32) -> None:
 
 
 @njit(fastmath=True, error_model="numpy", cache=True)
-def _cost_of_best(best: F32, cost: U8) -> None:
+def cost_of_best(best: F32, cost: U8) -> None:
     """Turn the mean of the best scores of the views that see a pixel into its cost."""
     height, width = cost.shape
     for y in range(height):
@@ -286,7 +286,7 @@ def _cost_of_best(best: F32, cost: U8) -> None:
 
 
 @njit(cache=True)
-def _depth_last(cost: U8) -> U8:
+def depth_last(cost: U8) -> U8:
     """Turn (planes, H, W) into (H, W, planes), block by block to stay in cache."""
     planes, height, width = cost.shape
     out = np.empty((height, width, planes), np.uint8)
@@ -313,10 +313,10 @@ def _sweep(reference: U8, mean: F32, inverse_deviation: F32, sources: U32, homog
         best[:] = np.float32(-2)
         for s in range(count):
             _warp(sources[s], homographies[s, d], warped, inside)
-            _correlate(reference, mean, inverse_deviation, warped, inside, scores)
-            _merge_best(scores, best)
-        _cost_of_best(best, cost[d])
-    return _depth_last(cost)
+            correlate(reference, mean, inverse_deviation, warped, inside, scores)
+            merge_best(scores, best)
+        cost_of_best(best, cost[d])
+    return depth_last(cost)
 
 
 def sweep_costs(reference: U8, sources: U32, homographies: F32) -> U8:

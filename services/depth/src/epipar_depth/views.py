@@ -23,10 +23,10 @@ _NARROW_SPREAD_DEG = 2.4  # narrower than best: precision falls quickly
 _WIDE_SPREAD_DEG = 8.0  # wider than best: likeness falls slowly
 _LEAST_SHARED_POINTS = 20
 _SAME_SIDE_PENALTY = 0.7
-_NEAR_MARGIN, _FAR_MARGIN = 0.8, 1.3  # beyond the 1st and 99th percentile of sparse depths
+_NEAR_MARGIN, _FAR_MARGIN = 0.5, 1.3  # beyond the 1st and 99th percentile of sparse depths
 _LEAST_PLANES = 48
 _CANDIDATES = 40  # views with the most shared points, of which the sources are chosen
-_STEP_PX = 0.6  # largest shift between neighbouring planes in any matched source
+_STEP_PX = 1.2  # largest shift between neighbouring planes in any matched source; swept at half
 
 
 @dataclass(frozen=True, slots=True)

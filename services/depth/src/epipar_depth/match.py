@@ -1,0 +1,150 @@
+"""The depth of one frame from its sources, coarse to fine.
+
+Half size is swept with all trial planes, and so is a quarter of it, whose windows reach four times
+as far and whose pixels have a quarter of the noise: where the finer texture is weak, the coarser
+counts. One aggregation decides. Full size then looks only near the depth so found, along the
+surface rather than along planes, and depth edges are moved to those of the picture.
+
+Source: Yang and Pollefeys, "Multi-resolution real-time stereo on commodity graphics hardware",
+CVPR 2003, for costs summed over levels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from epipar_depth.edges import sharpen_edges
+from epipar_depth.levels import blend_costs, carry_up
+from epipar_depth.pyramid import level_intrinsics, shrink
+from epipar_depth.sgm import Aggregated, Penalties, aggregate
+from epipar_depth.surface import costs_near_surface
+from epipar_depth.sweep import PlaneRange, plane_homographies, sweep_costs, window_statistics
+from epipar_scene.arrays import F32, F64, U8, U32
+from epipar_scene.cameras import Intrinsics
+
+COARSE, MIDDLE, FULL = 2, 1, 0
+LEVELS = (FULL, MIDDLE, COARSE)
+
+
+@dataclass(frozen=True, slots=True)
+class MatchSettings:
+    """How a frame is matched.
+
+    Attributes:
+        penalties: of the aggregation at half size.
+        near_penalties: of the one at full size, whose planes are steps from the surface.
+        steps: how many steps full size looks nearer and farther.
+        step: size of such a step, in those between trial planes of half size.
+        weak: texture (standard deviation over noise) at which both coarse levels count alike.
+    """
+
+    penalties: Penalties = field(default_factory=lambda: Penalties(8, 500, 0.03))
+    near_penalties: Penalties = field(default_factory=lambda: Penalties(small=8, large=40))
+    steps: int = 2
+    step: float = 0.4
+    weak: float = 2.0
+    most_coarse: float = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A frame at all levels.
+
+    Attributes:
+        grey: (H, W) full size.
+        textures: the picture of each level as it is correlated.
+    """
+
+    grey: U8
+    textures: tuple[U8, ...]
+
+
+def match(
+    pinhole: Intrinsics,
+    reference: Picture,
+    sources: Sequence[tuple[U32, ...]],
+    reference_to_source: Sequence[F64],
+    planes: PlaneRange,
+    settings: MatchSettings,
+) -> tuple[F32, Aggregated]:
+    """Match a frame.
+
+    Args:
+        pinhole: of all frames.
+        reference: the frame.
+        sources: packed pictures of each source, by level.
+        reference_to_source: (4, 4) rigid transforms between the cameras' axes.
+        planes: trial planes of half size.
+        settings: how.
+
+    Returns:
+        (H, W) inverse depth, and what was found with it; its planes are those of half size.
+    """
+    half = _sweep(pinhole, reference, sources, reference_to_source, planes, MIDDLE)
+    quarter = _sweep(pinhole, reference, sources, reference_to_source, planes, COARSE)
+    texture = reference.textures[MIDDLE]
+    _, inverse_deviation = window_statistics(texture)
+    # The deviation has the noise in it: it is 1/3 where there is nothing else.
+    excess = np.maximum(1 / (9 * inverse_deviation**2) - 1, 0)
+    share = settings.most_coarse * settings.weak**2 / (settings.weak**2 + excess)
+    small = shrink(reference.grey, MIDDLE)
+    found = aggregate(
+        blend_costs(half, quarter, np.asarray(share, np.float32)), small, settings.penalties
+    )
+    trial = planes.inverse_depths()
+    inverse = np.asarray(trial[0] + found.plane * (trial[1] - trial[0]), np.float32)
+    up = carry_up(inverse, small, reference.grey)
+    return _refine(pinhole, reference, sources, reference_to_source, planes, settings, up, found)
+
+
+def _sweep(
+    pinhole: Intrinsics,
+    reference: Picture,
+    sources: Sequence[tuple[U32, ...]],
+    reference_to_source: Sequence[F64],
+    planes: PlaneRange,
+    level: int,
+) -> U8:
+    intrinsics = level_intrinsics(pinhole, level)
+    maps = [plane_homographies(intrinsics, intrinsics, m, planes) for m in reference_to_source]
+    packed = np.stack([source[level] for source in sources])
+    return sweep_costs(reference.textures[level], packed, np.stack(maps))
+
+
+def _refine(
+    pinhole: Intrinsics,
+    reference: Picture,
+    sources: Sequence[tuple[U32, ...]],
+    reference_to_source: Sequence[F64],
+    planes: PlaneRange,
+    settings: MatchSettings,
+    inverse: F32,
+    found: Aggregated,
+) -> tuple[F32, Aggregated]:
+    intrinsics = pinhole.matrix()
+    maps = np.stack(
+        [plane_homographies(intrinsics, intrinsics, m, planes) for m in reference_to_source]
+    )
+    trial = planes.inverse_depths()
+    ends = maps.astype(np.float64)[:, [0, -1]]
+    towards = (ends[:, 1] - ends[:, 0]) / (trial[-1] - trial[0])
+    far = (ends[:, 0] - trial[0] * towards).astype(np.float32)
+    step = settings.step * (trial[1] - trial[0])
+    offsets = (np.arange(-settings.steps, settings.steps + 1) * step).astype(np.float32)
+    packed = np.stack([source[FULL] for source in sources])
+    cost = costs_near_surface(
+        reference.grey, packed, far, np.ascontiguousarray(towards[:, :, 2], np.float32), inverse, offsets
+    )
+    near = aggregate(cost, reference.grey, settings.near_penalties)
+    inverse = np.asarray(inverse + (near.plane - settings.steps) * np.float32(step), np.float32)
+    inverse = np.maximum(inverse, np.float32(trial[0] / 2))
+    height, width = inverse.shape
+    unique = cv2.resize(found.uniqueness, (width, height), interpolation=cv2.INTER_NEAREST)
+    plane = np.asarray((inverse - trial[0]) / (trial[1] - trial[0]), np.float32)
+    matched = Aggregated(plane, near.cost, np.asarray(unique, np.float32))
+    sharp = sharpen_edges(matched, reference.grey, packed, maps, planes)
+    return np.asarray(trial[0] + sharp.plane * (trial[1] - trial[0]), np.float32), sharp
