@@ -121,12 +121,12 @@ test-postgres: $(STAMP)  ## gateways on PostgreSQL, a suite on PostgreSQL and S3
 	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || { if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql; } >/dev/null; \
 	else echo "no PostgreSQL server: install the package postgresql"; exit 1; fi; }
-	$(BIN)/pytest gateway/tests/test_replicas.py gateway/tests/test_database.py tests/e2e/test_suite_s3.py
+	$(BIN)/pytest gateway/tests/test_replicas.py gateway/tests/test_database.py gateway/tests/test_backup.py tests/e2e/test_suite_s3.py
 
 demo: $(STAMP) viewer  ## the sample, from clip to browser: reconstructed, completed, compared, served
 	$(BIN)/epipar demo
 
-bench: bench-depth bench-chunks bench-export bench-completion bench-gateway bench-viewer bench-da3  ## all benchmarks; their tables land in benchmarks/
+bench: bench-depth bench-chunks bench-export bench-completion bench-gateway bench-viewer  ## all benchmarks; their tables land in benchmarks/
 
 bench-depth: $(STAMP)  ## depth: accuracy and CPU-seconds beside OpenCV SGBM
 	$(BIN)/python -m benchmarks.depth --write

@@ -42,9 +42,9 @@ class MatchSettings:
         weak: texture (standard deviation over noise) at which both coarse levels count alike.
     """
 
-    penalties: Penalties = field(default_factory=Penalties)
+    penalties: Penalties = field(default_factory=lambda: Penalties(8, 500, 0.03))
     near_penalties: Penalties = field(default_factory=lambda: Penalties(small=8, large=40))
-    steps: int = 3
+    steps: int = 2
     step: float = 0.4
     weak: float = 2.0
     most_coarse: float = 0.8

@@ -29,11 +29,18 @@ Progress = Callable[[str, int, int], None]
 
 STAGES = ("features", "matching", "mapping")
 _FEATURES = 2048
+# Most footage has enough features at its own size; only what has not is enlarged for more, which
+# costs three times as much.
+_PROBED_FRAMES = 6
+_RICH = 900  # features that most of the probed frames must have
+_RICH_FEATURES = 1024
 _OVERLAP = 10  # neighbours in time that are matched, and as many at doubling distances
 _LEAST_FRAMES_FOR_CENTRE = 20  # below, the principal point stays in the middle
 _MOST_CENTRE_SHIFT = 0.05  # of the longer side; beyond, the adjustment is not believed
 _TOLERANCE = 1e-5  # relative gain below which an adjustment ends
-_FINAL_REPROJECTION_PX = 2.0
+_FINAL_REPROJECTION_PX = 1.0
+_FINAL_LOSS_PX = 0.25  # about what a good observation is off; beyond it, one counts less and less
+_FINAL_ROUNDS = 3
 _FINAL_ANGLE_DEG = 1.0
 # COLMAP's TwoViewGeometry: planar, panoramic, or one of the two.
 _NO_PARALLAX_CONFIGS = (4, 5, 6)
@@ -129,14 +136,27 @@ def _run(pycolmap: Any, task: SfmTask, database: Path, progress: Progress) -> Sf
 
 
 def _extract(pycolmap: Any, task: SfmTask, database: Path) -> None:
+    every = [f"{index:05d}.png" for index in range(task.count)]
+    step = max(1, task.count // _PROBED_FRAMES)
+    probe = task.scratch / "probe.db"
+    _extract_from(pycolmap, task, probe, every[::step], enlarged=False)
+    rich = float(np.median(_feature_counts(probe))) >= _RICH
+    _extract_from(pycolmap, task, database, every, enlarged=not rich)
+
+
+def _extract_from(
+    pycolmap: Any, task: SfmTask, database: Path, names: list[str], *, enlarged: bool
+) -> None:
     options = pycolmap.FeatureExtractionOptions()
     options.num_threads = task.threads
-    options.sift.max_num_features = _FEATURES
+    options.sift.max_num_features = _FEATURES if enlarged else _RICH_FEATURES
+    options.sift.first_octave = -1 if enlarged else 0
     reader = pycolmap.ImageReaderOptions()
     reader.camera_model = "SIMPLE_RADIAL"
     pycolmap.extract_features(
         database,
         task.frames,
+        image_names=names,
         camera_mode=pycolmap.CameraMode.SINGLE,
         reader_options=reader,
         extraction_options=options,
@@ -208,12 +228,12 @@ def _adjust(pycolmap: Any, model: Any, *, free_centre: bool) -> None:
     options = pycolmap.BundleAdjustmentOptions()
     options.refine_principal_point = free_centre
     options.print_summary = False
-    options.ceres.loss_function_type = pycolmap.LossFunctionType.SOFT_L1
-    options.ceres.loss_function_scale = 1.0
+    options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
+    options.ceres.loss_function_scale = _FINAL_LOSS_PX
     options.ceres.solver_options.num_threads = 1
     options.ceres.solver_options.function_tolerance = _TOLERANCE
     options.ceres.solver_options.max_num_iterations = 40
-    for _ in range(2):
+    for _ in range(_FINAL_ROUNDS):
         pycolmap.bundle_adjustment(model, options)
         pycolmap.ObservationManager(model).filter_all_points3D(
             _FINAL_REPROJECTION_PX, _FINAL_ANGLE_DEG
@@ -271,6 +291,14 @@ def _homography(blob: bytes | None) -> F64 | None:
         return None
     matrix = np.frombuffer(blob, np.float64).reshape(3, 3)
     return matrix if abs(np.linalg.det(matrix)) > 0 else None
+
+
+def _feature_counts(database: Path) -> list[int]:
+    connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
+    try:
+        return [int(row[0]) for row in connection.execute("SELECT rows FROM keypoints")]
+    finally:
+        connection.close()
 
 
 def _picture_size(database: Path) -> tuple[int, int]:

@@ -25,7 +25,12 @@ from epipar_depth.da3.client import HostClient
 from epipar_depth.da3.companion import model_hosts
 from epipar_depth.da3.hosts import HostPool
 from epipar_depth.da3.settings import Da3Settings
-from epipar_kit.errors import CorruptArtifactError, InvalidInputError, WorkerDiedError
+from epipar_kit.errors import (
+    CorruptArtifactError,
+    InternalError,
+    InvalidInputError,
+    WorkerDiedError,
+)
 
 PATIENCE_S = 120.0
 
@@ -198,6 +203,28 @@ def test_a_killed_host_comes_back_and_its_job_does_not_notice(
         assert hosts.pids() != [killed]
         last = hosts.pids()[0]
     _until(lambda: not psutil.pid_exists(last))
+
+
+def test_a_device_that_fails_gets_a_new_host_and_one_without_memory_does_not(
+    staged: dict[str, str], settings: Da3Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process whose CUDA context is broken can never use the card again."""
+    fault = tmp_path / "fault"
+    monkeypatch.setenv("EPIPAR_TEST_FAULT", str(fault))
+    with HostPool(settings) as hosts, HostClient(hosts.address()) as client:
+        before = hosts.pids()
+        fault.write_text("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`")
+        with pytest.raises(OutOfMemory):
+            _ask(client, "tiny-faulty", count=4)
+        assert hosts.pids() == before
+        fault.write_text("CUDA error: an illegal memory access was encountered")
+        assert len(_ask(client, "tiny-faulty")["depth"]) == 3
+        assert hosts.pids() != before
+        fault.write_text("a fault of the model's own code")
+        last = hosts.pids()
+        with pytest.raises(InternalError):
+            _ask(client, "tiny-faulty")
+        assert hosts.pids() == last
 
 
 @pytest.mark.slow

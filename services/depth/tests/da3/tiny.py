@@ -71,6 +71,7 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "tiny-greedy": (_VIEWS.format(backbone="GreedyBackbone"), {}),
     "tiny-slow": (_VIEWS.format(backbone="SlowBackbone"), {}),
     "tiny-crashing": (_VIEWS.format(backbone="CrashingBackbone"), {}),
+    "tiny-faulty": (_VIEWS.format(backbone="FaultyBackbone"), {}),
     "tiny-nc": (_VIEWS.format(backbone="TinyBackbone"), {"licence": "CC-BY-NC-4.0"}),
     "tiny-metric": (_METRIC, {**_SINGLES, "metric": True}),
     "tiny-mono": (_METRIC, _SINGLES),

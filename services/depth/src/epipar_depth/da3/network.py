@@ -16,6 +16,7 @@ import torch
 from epipar_depth.da3.loading import Model, build_model, load_strictly
 from epipar_depth.da3.nested import is_nested, run_nested
 from epipar_depth.da3.registry import ModelSpec
+from epipar_depth.da3.residents import DeviceLostError
 from epipar_depth.da3.self_agreement import self_agreement
 from epipar_depth.da3.settings import Da3Settings
 from epipar_depth.da3.weights import WEIGHTS_NAME, verify
@@ -26,6 +27,7 @@ _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
 _SKY_THRESHOLD = 0.3  # the model code's own
 _LEAST_SCALE = 0.1  # of given cameras, as the model was trained
+_NO_MEMORY = ("can't allocate memory", "not enough memory", "STATUS_ALLOC_FAILED")
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 
@@ -115,6 +117,7 @@ class TorchNetwork:
 
         Raises:
             MemoryError: the device has no memory for so many images.
+            DeviceLostError: the device failed; this process cannot use it any more.
             InvalidInputError: BAD_OPTION, the device cannot compute in this dtype.
         """
         self._check = check
@@ -126,8 +129,11 @@ class TorchNetwork:
         except torch.OutOfMemoryError as error:
             raise MemoryError(str(error)[:200]) from None
         except RuntimeError as error:
-            if "can't allocate memory" in str(error) or "not enough memory" in str(error):
-                raise MemoryError(str(error)[:200]) from None
+            text = str(error)
+            if any(sign in text for sign in _NO_MEMORY):
+                raise MemoryError(text[:200]) from None
+            if "CUDA error" in text:
+                raise DeviceLostError(text[:200]) from None
             raise
         finally:
             self._check = lambda: None

@@ -66,6 +66,22 @@ class CrashingBackbone(TinyBackbone):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+class FaultyBackbone(TinyBackbone):
+    """Fails once as a card does after a fault: the file that the environment names says so."""
+
+    def forward(self, x: Any, **options: Any) -> Any:
+        """Fail where the file is there, and remove it."""
+        import os
+        from pathlib import Path
+
+        fault = Path(os.environ.get("EPIPAR_TEST_FAULT", "/nowhere"))
+        if fault.exists():
+            message = fault.read_text()
+            fault.unlink()
+            raise RuntimeError(message)
+        return super().forward(x, **options)
+
+
 class PatchySkyHead(DPT):  # type: ignore[misc,unused-ignore] # untyped where it is absent
     """Sees sky here and there: with random weights the published head sees none."""
 

@@ -307,7 +307,7 @@ export type Da3Options = Message<"epipar.depth.v1.Da3Options"> & {
   model: string;
 
   /**
-   * Most images in one pass. 1 to 1000; default: what the card's memory allows.
+   * Most images in one pass. 1 to 1000; default 60. Halved while the card has no memory for so many.
    *
    * @generated from field: optional int32 chunk_frames = 2;
    */
