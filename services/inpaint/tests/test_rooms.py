@@ -62,7 +62,7 @@ def test_a_cylinder_and_a_box_end_where_they_are_said_to():
     grid = np.mgrid[-0.4:0.4:81j, -0.4:0.4:81j].reshape(2, -1).T
     rays = np.column_stack([grid, np.ones(len(grid))])
     tilted = np.array([0.0, -1.5, 0.0])  # from above: the upper lid shows
-    for start, way in ((eye, rays), (tilted, rays + [0, 0.75, 0])):
+    for start, way in ((eye, rays), (tilted, rays + np.array([0, 0.75, 0]))):
         hits = Hits(len(way), 60.0, SKY)
         hit_cylinder(center, 0.3, 0.25, BALL, hits, start, way)
         arm = start + hits.z[:, None] * way - center
