@@ -17,8 +17,8 @@ import numpy as np
 from epipar_depth.confidence import features, probability
 from epipar_depth.consistency import Agreement, check_agreement
 from epipar_depth.match import LEVELS, Matched, MatchSettings, Picture, match
-from epipar_depth.reconstruction import Reconstruction
 from epipar_depth.pyramid import texture
+from epipar_depth.reconstruction import Reconstruction
 from epipar_depth.support import add_supported, drop_small_patches
 from epipar_depth.sweep import pack_neighbourhoods
 from epipar_depth.views import View, choose_view
