@@ -17,7 +17,7 @@ TEST_WORKERS ?= 2
 PACKAGES := libs/api libs/scene libs/kit libs/client services/depth services/export services/inpaint gateway gateway/envoy
 # OpenMP and friends would oversubscribe the cores: work is parallel across frames.
 export OMP_NUM_THREADS ?= 1
-.PHONY: help install viewer gen check protos lint types layers check-viewer chromium test test-viewer test-worker test-da3 test-postgres demo bench bench-depth bench-export bench-completion bench-gateway bench-viewer bench-da3 sample images test-images k8s-check test-cluster clean
+.PHONY: help install viewer gen check protos lint types layers check-viewer chromium test test-viewer test-worker test-da3 test-postgres demo bench bench-depth bench-chunks bench-export bench-surface bench-completion bench-gateway bench-viewer bench-da3 sample images test-images k8s-check test-cluster clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -107,7 +107,7 @@ $(DA3_VENV)/.installed: services/depth/pyproject.toml services/depth/da3-require
 	@test -x $(DA3_VENV)/bin/python || $(PYTHON) -m venv $(DA3_VENV) || { rm -rf $(DA3_VENV); \
 	  echo "$(PYTHON) cannot make a virtual environment. On Debian or Ubuntu: apt-get install python3-venv"; exit 1; }
 	$(DA3_PIP) torch==2.13.0
-	$(DA3_PIP) -c constraints.txt -c services/depth/da3-constraints.txt -e ./libs/api -e ./libs/scene -e ./libs/kit -e './services/depth[da3]' hypothesis psutil pytest pytest-asyncio pytest-timeout pytest-xdist
+	$(DA3_PIP) -c constraints.txt -c services/depth/da3-constraints.txt -e ./libs/api -e ./libs/scene -e ./libs/kit -e './services/depth[da3,hub]' hypothesis psutil pytest pytest-asyncio pytest-timeout pytest-xdist
 	$(DA3_PIP) --no-deps --require-hashes -r services/depth/da3-requirements.txt
 	@touch $@
 
@@ -121,18 +121,24 @@ test-postgres: $(STAMP)  ## gateways on PostgreSQL, a suite on PostgreSQL and S3
 	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || { if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql; } >/dev/null; \
 	else echo "no PostgreSQL server: install the package postgresql"; exit 1; fi; }
-	$(BIN)/pytest gateway/tests/test_replicas.py gateway/tests/test_database.py tests/e2e/test_suite_s3.py
+	$(BIN)/pytest gateway/tests/test_replicas.py gateway/tests/test_database.py gateway/tests/test_backup.py tests/e2e/test_suite_s3.py
 
 demo: $(STAMP) viewer  ## the sample, from clip to browser: reconstructed, completed, compared, served
 	$(BIN)/epipar demo
 
-bench: bench-depth bench-export bench-completion bench-gateway bench-viewer  ## all benchmarks; their tables land in benchmarks/
+bench: bench-depth bench-chunks bench-export bench-completion bench-gateway bench-viewer  ## all benchmarks; their tables land in benchmarks/
 
 bench-depth: $(STAMP)  ## depth: accuracy and CPU-seconds beside OpenCV SGBM
 	$(BIN)/python -m benchmarks.depth --write
 
+bench-chunks: $(STAMP)  ## long videos: drift, memory and time of joining chunks, beside plain chaining
+	$(BIN)/python -m benchmarks.chunks --write
+
 bench-export: $(STAMP)  ## export: bytes, time, memory, evenness beside py3dtiles, gltfpack, DracoPy, trimesh, LAZ
 	$(BIN)/python -m benchmarks.export.bench --write
+
+bench-surface: $(STAMP)  ## surfaces beside Open3D, their files beside gltfpack and gltf-transform
+	$(BIN)/python -m benchmarks.surface --write
 
 bench-completion: $(STAMP)  ## completion: rendered rooms with truth, beside Telea, Navier-Stokes and PatchMatch
 	$(BIN)/python -m benchmarks.completion --write

@@ -22,6 +22,7 @@ class Service:
 
     def __init__(self, name: str, store_root: Path, **settings: str) -> None:
         self.name = name
+        self.command = [sys.executable, "-m", f"epipar_{name}"]
         self._environment = {
             **os.environ,
             "EPIPAR_STORE_URL": store_root.as_uri(),
@@ -49,7 +50,7 @@ class Service:
     def start(self) -> None:
         """Start the process and wait for its ready line."""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", f"epipar_{self.name}"],
+            self.command,
             env=self._environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -40,6 +40,7 @@ class FakeCompute:
         self.store = store
         self.calls: list[tuple[str, Any]] = []
         self.deadlines_s: list[float] = []
+        self.metadata: dict[str, dict[str, Any]] = {}
         self.script: dict[str, deque[Act]] = defaultdict(deque)
         self.running: Counter[str] = Counter()
         self.peak: Counter[str] = Counter()
@@ -83,6 +84,7 @@ class FakeCompute:
         """Do what the script says."""
         self.calls.append((method, request))
         self.deadlines_s.append(context.time_remaining())
+        self.metadata[method] = dict(context.invocation_metadata())
         async with self._counted(method):
             act = self.script[method].popleft() if self.script[method] else working()
             try:

@@ -26,6 +26,15 @@ from .suite import QUICK, put_upload, running_suite
 SAMPLE = Path(__file__).parents[2] / "examples/sample/clip.mp4"
 
 
+OTHER_BUILD = """
+import sys
+from epipar_gateway import workflows
+workflows.APPLICATION_VERSION = {version!r}
+from epipar_gateway.__main__ import main
+sys.exit(main())
+"""
+
+
 class Gateway:
     """A gateway process that can be killed, and watched across its deaths."""
 
@@ -50,6 +59,10 @@ class Gateway:
             yield self
         finally:
             await self.end()
+
+    def becomes(self, version: str) -> None:
+        """Be another build from the next start on: the same code as another version."""
+        self._service.command[1:] = ["-c", OTHER_BUILD.format(version=version)]
 
     async def start(self) -> None:
         await asyncio.to_thread(self._service.start)

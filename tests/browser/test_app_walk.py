@@ -198,6 +198,16 @@ def test_a_failed_job_says_why_and_what_helps(gateway: ScriptedGateway, new_page
     expect(alert).to_contain_text("Film again slowly")
 
 
+def test_a_job_that_this_browser_did_not_start_is_tried_again(
+    gateway: ScriptedGateway, new_page: NewPage
+) -> None:
+    page = new_page()
+    page.goto(f"{gateway.url}/#/jobs/fail34567abc")
+    page.get_by_role("button", name="Try again").click()
+    expect(page).to_have_url(re.compile("#/jobs/again"))
+    expect(page.get_by_role("heading", name="Progress")).to_be_attached()
+
+
 def test_a_scene_is_deleted_only_after_a_yes(gateway: ScriptedGateway, new_page: NewPage) -> None:
     page = new_page()
     page.goto(gateway.url)

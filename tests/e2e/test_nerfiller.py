@@ -7,9 +7,6 @@ tests; EPIPAR_WORKER_PYTHON names its interpreter.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,64 +23,16 @@ from epipar.inpaint.v1 import inpaint_service_pb2_grpc as pb_grpc
 from epipar_kit.wire import error_from_call
 from epipar_scene.folder import SceneFolder
 from epipar_scene.ply import read_ply
+from services.inpaint.tests.rooms import RenderedRoom
+from services.inpaint.tests.wire import events_of, refused, result_of, sphere, stages_of
 from tests.processes import Service
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))  # the rooms' own tests are no packages
-
-from services.inpaint.tests.rooms import RenderedRoom, make_room  # noqa: E402 - needs the path above
-from services.inpaint.tests.wire import (  # noqa: E402
-    events_of,
-    refused,
-    result_of,
-    sphere,
-    stages_of,
-)
+from .worker import CHECKPOINT_EVERY, FIT, SCENE, TINY
 
 pytestmark = [pytest.mark.worker, pytest.mark.slow]
 
-VARIABLE = "EPIPAR_WORKER_PYTHON"
-SCENE = "scenes/room"
 COMPLETION = f"{SCENE}/completions/default"
 WORK = "/".join((SCENE, "completions", ".default.epipar", "work", ".nerfiller"))
-FIT, CHECKPOINT_EVERY = 40, 10
-TINY = {
-    "first_fit_iterations": FIT,
-    "nerfiller_iterations": 20,
-    "dataset_update": 10,
-    "views_per_update": 4,
-    "rays_per_batch": 128,
-    "diffusion_steps": 2,
-    "tile_px": 32,
-    "perceptual": "structure",
-    "patch_px": 4,
-    "field_size": "tiny",
-    "checkpoint_every": CHECKPOINT_EVERY,
-    "offline": True,
-}
-
-
-@pytest.fixture(scope="session")
-def worker_python() -> str:
-    """Return the interpreter of the worker's environment, or skip."""
-    python = os.environ.get(VARIABLE, "")
-    if not python:
-        pytest.skip(f"the worker's environment is not named ({VARIABLE}): make test-worker")
-    return python
-
-
-@pytest.fixture(scope="session")
-def model(worker_python: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write a Stable Diffusion inpainting model of 5 MB with random weights."""
-    folder = tmp_path_factory.mktemp("weights") / "model"
-    subprocess.run([worker_python, "-m", "epipar_nerfiller.testing", folder], check=True)
-    return folder
-
-
-@pytest.fixture
-def room(store_root: Path) -> RenderedRoom:
-    """Return a rendered scene in the store: four views of 48x36."""
-    return make_room(store_root / SCENE, seed=1, views=4, size=(48, 36))
 
 
 @pytest.fixture

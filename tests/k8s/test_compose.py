@@ -98,5 +98,19 @@ def test_all_services_share_one_store(compose):
 
 
 def test_only_the_door_is_published_and_only_on_this_machine(compose):
-    published = {n: s["ports"] for n, s in compose["services"].items() if "ports" in s}
+    published = {
+        name: service["ports"]
+        for name, service in compose["services"].items()
+        if "ports" in service and "profiles" not in service
+    }
     assert published == {"envoy": ["127.0.0.1:8080:8080"]}
+
+
+def test_traces_go_to_the_collector_of_their_profile_when_asked_for(compose):
+    jaeger = compose["services"]["jaeger"]
+    assert jaeger["profiles"] == ["traces"]
+    assert jaeger["ports"] == ["127.0.0.1:16686:16686"]
+    for name in _OURS:
+        service = compose["services"][name]
+        assert service["environment"]["OTEL_EXPORTER_OTLP_ENDPOINT"] == "", "off by default"
+        assert set(service["networks"]) & set(jaeger["networks"])

@@ -16,10 +16,19 @@ from typing import Any
 import grpc
 import promql_parser
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from epipar_gateway.database import Database
+from epipar_gateway.queue_lengths import QueueLengths
+from epipar_kit.events import ProgressEvent
+from epipar_kit.gpu_memory import DeviceMemory, GpuMemory
 from epipar_kit.metrics import ServerMetrics, metrics_page
 from epipar_kit.server import Service
+from epipar_kit.span_sender import SpanSender
+from epipar_kit.store import FolderStore
 from epipar_kit.testing import serving
+from epipar_kit.work_watch import watching
 from tests.k8s.worlds import world
 from tools.images.catalogue import ROOT
 
@@ -28,7 +37,6 @@ SCRAPE = {"namespace", "job", "pod", "instance", "service", "endpoint", "contain
 
 OTHERS = {
     "up": set[str](),
-    "keda_scaler_metrics_value": {"exported_namespace", "scaledObject", "metric", "scaler"},
 }
 """Metrics of programs that are not ours, with the labels that we use; not proven here."""
 
@@ -81,17 +89,36 @@ def _add(server: grpc.aio.Server) -> None:
     )
 
 
+def _work(folder: Path) -> None:
+    """Do a little of what is counted wherever it happens."""
+    with watching("epipar_depth.job") as watch:
+        watch.progress(ProgressEvent("matching", 1, 1, "pairs"))
+    FolderStore(folder).write("a.bin", b"a")
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(sender := SpanSender(InMemorySpanExporter(), 8))
+    provider.get_tracer("test").start_span("work").end()
+    sender.shutdown()
+
+
 @pytest.fixture(scope="module")
-def kit_page() -> dict[str, set[str]]:
-    """Return what a server of ours shows after one call."""
+def kit_page(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+    """Return what the gateway and a service show after one call and one job."""
 
     async def call() -> str:
         metrics = ServerMetrics()
+        database = Database(f"sqlite:///{tmp_path_factory.mktemp('gateway')}/gateway.sqlite")
+        database.create()
+        # GPUs are not everywhere: this one is told, not found.
+        for collector in (QueueLengths(database), GpuMemory(lambda: [DeviceMemory("0", 1, 2)])):
+            metrics.registry.register(collector)
+        _work(tmp_path_factory.mktemp("store"))
         async with serving([Service("epipar.test.v1.Test", _add)], metrics=metrics) as channel:
             say: Any = channel.unary_unary("/epipar.test.v1.Test/Say")
             await say(b"")
         with metrics_page(metrics, host="127.0.0.1", port=0) as port:
-            return await asyncio.to_thread(_fetch, f"http://127.0.0.1:{port}/metrics")
+            page = await asyncio.to_thread(_fetch, f"http://127.0.0.1:{port}/metrics")
+        database.close()
+        return page
 
     return _read(asyncio.run(call()))
 

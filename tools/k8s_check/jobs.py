@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 from tools.k8s_check.finding import Finding
@@ -15,10 +16,11 @@ RULES = {
     "job-retries-bad-input": "a run whose input is refused fails at once",
     "template-runs": "a template is suspended: it makes nothing by itself",
     "queue-unknown": "a queue that a run waits in exists, and the run begins suspended",
+    "run-without-model": "runs are told the model that fetch-weights brings",
     "template-two-pods": "a run's next pod waits for the end of the last: one checkpoint, one writer",
 }
 
-FATAL_EXIT_CODES = {2, 3, 4, 8}
+FATAL_EXIT_CODES = {2, 3, 4, 5, 8}
 """Of the worker (services/inpaint/worker/README.md): the same again would end the same way."""
 
 _QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
@@ -31,6 +33,7 @@ def check(world: Rendered) -> Iterator[Finding]:
     for template in world.of_kind("CronJob"):
         yield from _template(template)
         yield from _queue(world, template)
+    yield from _model(world)
 
 
 def _job(job: Object) -> Iterator[Finding]:
@@ -70,6 +73,27 @@ def _template(job: Object) -> Iterator[Finding]:
         yield Finding("template-runs", subject, "is not suspended")
     if spec.get("podReplacementPolicy") != "Failed":
         yield Finding("template-two-pods", subject, "podReplacementPolicy must be Failed")
+
+
+def _model(world: Rendered) -> Iterator[Finding]:
+    fetched = [
+        (environment["DIFFUSION_MODEL"], environment["DIFFUSION_REVISION"])
+        for container in world.containers()
+        if container.owner["kind"] == "Job"
+        and "DIFFUSION_MODEL" in (environment := world.environment(container))
+    ]
+    for container in world.containers():
+        environment = world.environment(container)
+        if environment.get("EPIPAR_INPAINT_RUNNER") != "kubernetes":
+            continue
+        settings = json.loads(environment.get("EPIPAR_INPAINT_NERFILLER_SETTINGS", "{}"))
+        named = (settings.get("model_id", ""), settings.get("model_revision", ""))
+        if named not in fetched:
+            yield Finding(
+                "run-without-model",
+                container.name,
+                f"EPIPAR_INPAINT_NERFILLER_SETTINGS names {named}; fetched is {fetched}",
+            )
 
 
 def _queue(world: Rendered, job: Object) -> Iterator[Finding]:

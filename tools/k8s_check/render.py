@@ -18,7 +18,7 @@ K8S = Path(__file__).resolve().parents[2] / "k8s"
 OVERLAYS = ("cpu", "gpu", "gpu-mig", "kueue", "keda", "kind")
 """All that can be applied."""
 
-COMPONENTS_ON_CPU = ("monitoring", "seaweedfs", "postgresql", "shared-folder")
+COMPONENTS_ON_CPU = ("monitoring", "tracing", "seaweedfs", "postgresql", "shared-folder")
 """Components that overlay cpu lacks, each of which must fit on it."""
 
 

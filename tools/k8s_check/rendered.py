@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 Object = dict[str, Any]
 """An object or a part of one, as YAML has it."""
+
+_REFERENCE = re.compile(r"\$\(([A-Za-z_][A-Za-z0-9_]*)\)")
 
 WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob")
 
@@ -67,7 +70,8 @@ class Rendered:
     def environment(self, container: Container) -> dict[str, str]:
         """Return the variables of a container whose values stand in the manifests.
 
-        Values of secrets are "(secret)", those of fields "(field)".
+        Values of secrets are "(secret)", those of fields "(field)"; $(NAME) is expanded as a kubelet
+        does it, by what stands before it in the list.
         """
         found: dict[str, str] = {}
         for source in container.spec.get("envFrom", ()):
@@ -77,11 +81,20 @@ class Rendered:
             there = self.find(kind, reference["name"]) or {}
             data = {**there.get("data", {}), **there.get("stringData", {})}
             found |= {k: v if kind == "ConfigMap" else "(secret)" for k, v in data.items()}
+        listed: dict[str, str] = {}
         for variable in container.spec.get("env", ()):
-            given = variable.get("valueFrom", {})
-            shown = "(secret)" if "secretKeyRef" in given else "(field)"
-            found[variable["name"]] = variable.get("value", shown)
-        return found
+            listed[variable["name"]] = self._value(variable, listed)
+        return found | listed
+
+    def _value(self, variable: Mapping[str, Any], before: Mapping[str, str]) -> str:
+        given = variable.get("valueFrom", {})
+        if reference := given.get("configMapKeyRef"):
+            there = self.find("ConfigMap", reference["name"]) or {}
+            return str(there.get("data", {}).get(reference["key"], ""))
+        if given:
+            return "(secret)" if "secretKeyRef" in given else "(field)"
+        text = str(variable.get("value", ""))
+        return _REFERENCE.sub(lambda match: before.get(match[1], match[0]), text)
 
 
 def name_of(item: Object) -> str:

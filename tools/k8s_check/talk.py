@@ -31,6 +31,9 @@ OUTSIDE: dict[str, Peer] = {
     "prometheus": Peer(
         {_NAME: "monitoring"}, {"app.kubernetes.io/name": "prometheus"}, "", (9090,)
     ),
+    "collector": Peer(
+        {_NAME: "tracing"}, {"app.kubernetes.io/name": "otel-collector"}, "", (4317,)
+    ),
     "stranger": Peer({_NAME: "other"}, {"app": "stranger"}, "", (80, 443, 5432, 6443, 8080)),
     "internet": Peer({}, {}, "203.0.113.10", (22, 25, 80, 443, 5432, 6443, 8333)),
     "metadata": Peer({}, {}, "169.254.169.254", (80, 443, 5432, 6443)),
@@ -65,9 +68,15 @@ def wanted(world: Rendered) -> set[Edge]:
         edges |= {(name, "internet", 443), (name, "seaweedfs", 8333)}
     edges |= {(name, "dns", 53) for name in there}
     edges |= {(peer, "envoy", 8080) for peer in OUTSIDE}
+    if _is_traced(world):
+        edges |= {(name, "collector", 4317) for name in ("envoy", "gateway", *_COMPUTE)}
     if "inpaint-run" in there:
         edges.add(("inpaint", "internet", 6443))  # the cluster's API
     # What is opened by address reaches strangers' pods of this cluster too, until it is narrowed.
     edges |= {(name, "stranger", port) for name, peer, port in edges if peer == "internet"}
     known = there | set(OUTSIDE)
     return {edge for edge in edges if edge[0] in known and edge[1] in known}
+
+
+def _is_traced(world: Rendered) -> bool:
+    return any("OTEL_EXPORTER_OTLP_ENDPOINT" in i["data"] for i in world.of_kind("ConfigMap"))

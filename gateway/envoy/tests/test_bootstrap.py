@@ -114,6 +114,11 @@ def check_laws(config: Config) -> None:
             assert check["grpc_health_check"]["service_name"].startswith("epipar.")
     assert clusters(config)["gateway_http"]["health_checks"][0]["http_health_check"]
     assert list(all_values(config["overload_manager"], "max_active_downstream_connections"))
+    traces = manager(config).get("tracing")
+    assert (traces is not None) == ("collector" in clusters(config))
+    if traces is not None:
+        assert {"tag": "http.url", "value": "%PATH(NQ)%"} in traces["custom_tags"]
+        assert "health_checks" not in clusters(config)["collector"]
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -200,6 +205,25 @@ def test_a_mutant_breaks_a_law(mutate: Callable[[Config], None]) -> None:
     mutate(config)
     with pytest.raises((AssertionError, KeyError, ValueError)):
         check_laws(config)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "address"),
+    [
+        ("http://127.0.0.1:4317", "127.0.0.1:4317"),
+        ("http://collector.monitoring", "collector.monitoring:4317"),
+        ("https://collector.example:4317", ""),
+        ("", ""),
+    ],
+)
+def test_its_spans_go_where_those_of_the_services_go(
+    endpoint: str, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+    assert settings("laptop").trace_address == address
+    assert settings("laptop", trace_address="other:1").trace_address == "other:1"
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    assert settings("laptop").trace_address == ""
 
 
 def test_a_laptop_names_addresses_and_a_cluster_looks_names_up() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from epipar_gateway.files.senders import ArtifactSender, BucketSender, FolderSender
 from epipar_gateway.gateway import Gateway
 from epipar_gateway.http_server import HttpServer
+from epipar_gateway.queue_lengths import QueueLengths
 from epipar_gateway.settings import GatewaySettings
 from epipar_gateway.uploads.book import UploadBook
 from epipar_gateway.uploads.bucket_book import BucketBook
@@ -42,7 +43,8 @@ def build(settings: GatewaySettings) -> Program:
     gateway = Gateway(settings, store, book)
     book.in_use = UploadsInUse(gateway.database)
     companions = [gateway.running(), _http(settings, sender, book)]
-    return Program(gateway.services, companions, gateway.hub.close)
+    collectors = [QueueLengths(gateway.database)]
+    return Program(gateway.services, companions, gateway.hub.close, collectors)
 
 
 @asynccontextmanager

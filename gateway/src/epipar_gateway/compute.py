@@ -18,6 +18,7 @@ from epipar.export.v1 import export_service_pb2_grpc as export_grpc
 from epipar.inpaint.v1 import inpaint_service_pb2 as inpaint_pb
 from epipar.inpaint.v1 import inpaint_service_pb2_grpc as inpaint_grpc
 from epipar_gateway.plans import StepPlan
+from epipar_kit import telemetry
 from epipar_kit.errors import EngineUnavailableError, EpiparError, InternalError
 from epipar_kit.events import Event, ResultEvent, progress_event
 from epipar_kit.interceptors import REQUEST_ID_KEY
@@ -121,7 +122,22 @@ class ComputeServices:
     async def _events(
         self, step: StepPlan, timeout_s: float, request_id: str
     ) -> AsyncGenerator[Event, None]:
-        call = self._start(step, timeout_s, request_id)
+        facts = {"rpc.system": "grpc", "rpc.method": step.method, "epipar.request_id": request_id}
+        span = telemetry.begin(f"call {step.method}", facts, kind=telemetry.SpanKind.CLIENT)
+        try:
+            async with aclosing(self._answers(step, timeout_s, request_id, span)) as events:
+                async for event in events:
+                    yield event
+        except BaseException as error:
+            telemetry.fail(span, error)
+            raise
+        finally:
+            span.end()
+
+    async def _answers(
+        self, step: StepPlan, timeout_s: float, request_id: str, span: telemetry.Span
+    ) -> AsyncGenerator[Event, None]:
+        call = self._start(step, timeout_s, request_id, span)
         has_answered = False
         try:
             async for response in call:
@@ -144,7 +160,7 @@ class ComputeServices:
         )
 
     def _start(
-        self, step: StepPlan, timeout_s: float, request_id: str
+        self, step: StepPlan, timeout_s: float, request_id: str, span: telemetry.Span
     ) -> grpc.aio.UnaryStreamCall[Any, Any]:
         channel = self._channels[step.service]
         stubs: dict[str, Any] = {
@@ -154,8 +170,11 @@ class ComputeServices:
             "Complete": inpaint_grpc.InpaintServiceStub,
         }
         method = getattr(stubs[step.method](channel), step.method)
+        metadata = [(REQUEST_ID_KEY, request_id)]
+        if traceparent := telemetry.traceparent_of(span):
+            metadata.append((telemetry.TRACEPARENT, traceparent))
         call: grpc.aio.UnaryStreamCall[Any, Any] = method(
-            step.request, timeout=timeout_s, metadata=((REQUEST_ID_KEY, request_id),)
+            step.request, timeout=timeout_s, metadata=tuple(metadata)
         )
         return call
 

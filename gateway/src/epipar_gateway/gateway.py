@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from epipar.scene.v1 import job_service_pb2_grpc, scene_service_pb2_grpc
-from epipar_gateway import job_service, scene_service
+from epipar_gateway import job_service, scene_service, workflows
 from epipar_gateway.compute import ComputeServices
 from epipar_gateway.database import Database, dbos_url
 from epipar_gateway.engines import Engines
@@ -68,7 +68,7 @@ class Gateway:
             self.database,
             self._queue,
             self._runner,
-            Replica(settings.executor_id, settings.executor_dead_s),
+            Replica(settings.executor_id, workflows.APPLICATION_VERSION, settings.executor_dead_s),
         )
         self._retention = Retention(
             self.database,

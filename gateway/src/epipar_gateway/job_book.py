@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import sqlalchemy as sa
@@ -23,10 +23,11 @@ from epipar_gateway.job_log import (
     stored_row,
 )
 from epipar_gateway.paging import Page
-from epipar_gateway.plans import JobPlan, step_names
+from epipar_gateway.plans import JobPlan, plan_from_bytes, step_names
 from epipar_gateway.request_ids import RequestKey, answered_before, forget, remember
 from epipar_gateway.step_record import StepRef
 from epipar_gateway.tables import jobs
+from epipar_kit import telemetry
 from epipar_kit.errors import (
     AlreadyExistsError,
     InternalError,
@@ -106,16 +107,24 @@ class JobBook:
                 made, or was made, with other options.
             LimitExceededError: TOO_MANY_REQUESTS.
         """
-        try:
-            job, first_event = await self._database.write(lambda c: self._store(c, new))
-        except IntegrityError:  # two of the same request_id at once; the other one is there now
-            job, first_event = await self._database.write(lambda c: self._store(c, new))
+        kind = pb.Job.Kind.Name(new.kind).removeprefix("KIND_").lower()
+        with telemetry.span(f"job {kind}", kind=telemetry.SpanKind.PRODUCER) as span:
+            # The job's own place in the trace, which each of its steps goes on from.
+            plan = replace(new.plan, traceparent=telemetry.traceparent_of())
+            job, first_event = await self._store_once(replace(new, plan=plan))
+            span.set_attributes({"epipar.job": job.name, "epipar.scene": job.scene})
         if first_event is not None:
             job_id = job.name.removeprefix("jobs/")
             self._publish(job_id, first_event)
             # Should this process die before the next line, the reconciler does it.
             await self._queue.enqueue(StepRef(job_id, 0, 0))
         return job
+
+    async def _store_once(self, new: NewJob) -> tuple[pb.Job, pb.WatchJobResponse | None]:
+        try:
+            return await self._database.write(lambda c: self._store(c, new))
+        except IntegrityError:  # two of the same request_id at once; the other one is there now
+            return await self._database.write(lambda c: self._store(c, new))
 
     async def get(self, job_id: str) -> pb.Job:
         """Return a job.
@@ -124,6 +133,23 @@ class JobBook:
             NotFoundError: NOT_FOUND.
         """
         return (await self._log.get(job_id)).job
+
+    async def ended_badly(self, job_id: str) -> tuple[pb.Job, JobPlan]:
+        """Return a failed or cancelled job with its plan.
+
+        Raises:
+            NotFoundError: NOT_FOUND.
+            NotReadyError: BAD_REQUEST, it has not ended; JOB_FINISHED, it succeeded.
+        """
+        row = await self._log.get(job_id)
+        if row.is_ended and row.job.state != pb.Job.STATE_SUCCEEDED:
+            return row.job, plan_from_bytes(row.plan)
+        raise NotReadyError(
+            "JOB_FINISHED" if row.is_ended else "BAD_REQUEST",
+            f"{row.job.name!r} is {_state_words(row.job)}; only a failed or cancelled job is tried "
+            "again",
+            subject=row.job.name,
+        )
 
     async def page_of(
         self, page: Page, scene: str, states: Sequence[int], kinds: Sequence[int]
@@ -162,10 +188,9 @@ class JobBook:
 
         row = await self._log.change(job_id, change)
         if was_ended:
-            state = pb.Job.State.Name(row.job.state).removeprefix("STATE_")
             raise NotReadyError(
                 "JOB_FINISHED",
-                f"{row.job.name!r} is {state}; only a job that waits or runs can be cancelled",
+                f"{row.job.name!r} is {_state_words(row.job)}; only a job that waits or runs can be cancelled",
                 subject=row.job.name,
             )
         self._stop_here(job_id)
@@ -231,6 +256,10 @@ class JobBook:
                 subject="jobs",
                 retry_after_s=30.0,
             )
+
+
+def _state_words(job: pb.Job) -> str:
+    return pb.Job.State.Name(job.state).removeprefix("STATE_")
 
 
 def _job_before(connection: sa.Connection, key: RequestKey) -> pb.Job | None:

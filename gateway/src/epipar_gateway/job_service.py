@@ -104,6 +104,15 @@ class JobService(pb_grpc.JobServiceServicer):
         await self._book.delete(job_id_from(request.name))
         return pb.DeleteJobResponse()
 
+    async def RetryJob(  # noqa: N802 (gRPC name)
+        self,
+        request: pb.RetryJobRequest,
+        context: grpc.aio.ServicerContext[pb.RetryJobRequest, Awaitable[pb.RetryJobResponse]],
+    ) -> pb.RetryJobResponse:
+        """Queue a job that does what a failed or cancelled one was to do."""
+        key = request_key("RetryJob", request, request.request_id)
+        return pb.RetryJobResponse(job=await self._starts.again(job_id_from(request.name), key))
+
     async def WatchJob(  # noqa: N802 (gRPC name)
         self,
         request: pb.WatchJobRequest,

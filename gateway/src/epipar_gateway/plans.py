@@ -44,6 +44,14 @@ _SERVICES = {
 }
 
 
+QUEUES: Mapping[pb.Job.Kind.ValueType, tuple[str, ...]] = {
+    pb.Job.KIND_RECONSTRUCTION: ("depth", "export"),
+    pb.Job.KIND_EXPORT: ("export",),
+    pb.Job.KIND_COMPLETION: ("inpaint", "inpaint", "export"),
+}
+"""Which queue each step of a kind of job waits in."""
+
+
 @dataclass(frozen=True, slots=True)
 class StepPlan:
     """One call of a compute service.
@@ -70,6 +78,13 @@ class StepPlan:
         return _SERVICES[self.method]
 
     @property
+    def source(self) -> str:
+        """Store key of what the call reads: of an upload, a scene or a completion."""
+        if isinstance(self.request, depth_pb.PredictRequest):
+            return self.request.input_uri
+        return self.request.scene_uri
+
+    @property
     def output(self) -> str:
         """Store key of the folder that the call writes."""
         if isinstance(self.request, inpaint_pb.MaskIncompleteRequest):
@@ -85,11 +100,13 @@ class JobPlan:
         scene: id of the scene it works on.
         steps: in order; never empty.
         output: store key of what it makes in the end.
+        traceparent: of the request that started the job; "" where it was in no trace.
     """
 
     scene: str
     steps: tuple[StepPlan, ...]
     output: str
+    traceparent: str = ""
 
     def __post_init__(self) -> None:
         if not self.steps:
@@ -112,7 +129,13 @@ class JobPlan:
             }
             for step in self.steps
         ]
-        return json.dumps({"scene": self.scene, "output": self.output, "steps": steps}).encode()
+        values = {
+            "scene": self.scene,
+            "output": self.output,
+            "steps": steps,
+            "traceparent": self.traceparent,
+        }
+        return json.dumps(values).encode()
 
 
 def plan_from_bytes(data: bytes) -> JobPlan:
@@ -127,7 +150,8 @@ def plan_from_bytes(data: bytes) -> JobPlan:
         )
         for step in values["steps"]
     )
-    return JobPlan(values["scene"], steps, values["output"])
+    # Plans of earlier versions have no trace.
+    return JobPlan(values["scene"], steps, values["output"], values.get("traceparent", ""))
 
 
 def reconstruction_plan(

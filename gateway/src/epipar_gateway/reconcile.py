@@ -7,7 +7,7 @@ the queue does not know that step any more, or has it as ended, somebody died in
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -20,7 +20,8 @@ from epipar_gateway.ids import now_us
 from epipar_gateway.job_book import ACTIVE
 from epipar_gateway.runner import StepRunner
 from epipar_gateway.step_record import StepRef
-from epipar_gateway.tables import executors, jobs
+from epipar_gateway.tables import executor_versions, executors, jobs
+from epipar_gateway.workflows import FIRST_VERSION, QueuedStep
 
 log = structlog.get_logger(__name__)
 
@@ -41,11 +42,11 @@ class Queue(Protocol):
     async def enqueue(self, ref: StepRef) -> None:
         """Give a step to its service's queue; again makes no difference."""
 
-    async def states(self, refs: Sequence[StepRef]) -> dict[StepRef, bool]:
-        """Tell of each step that was given to a queue whether it still waits or runs there."""
+    async def states(self, refs: Sequence[StepRef]) -> dict[StepRef, QueuedStep]:
+        """Return what is known of those steps that were given to a queue."""
 
-    async def taken(self) -> list[tuple[StepRef, str]]:
-        """Return the steps that were taken from the queues and did not end, and by whom."""
+    async def taken(self) -> list[tuple[StepRef, QueuedStep]]:
+        """Return the steps that were taken from the queues and did not end."""
 
     async def give_up(self, ref: StepRef) -> None:
         """Free the slot of a step whose executor is dead."""
@@ -57,12 +58,38 @@ class Replica:
 
     Attributes:
         name: its executor id.
+        version: of the steps that it runs.
         dead_after_s: a replica that was silent for so long is taken for dead; its jobs go on
             elsewhere.
     """
 
     name: str
+    version: str
     dead_after_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Living:
+    """The replicas that were heard of lately, this one among them; all others are dead.
+
+    Attributes:
+        me: this replica.
+        versions: by executor id.
+    """
+
+    me: Replica
+    versions: Mapping[str, str]
+
+    def has_nobody(self, step: QueuedStep) -> bool:
+        """Tell whether nobody alive runs this step or will ever take it from its queue.
+
+        A replica that came back as another version does not recover what it did before.
+        """
+        if step.executor == self.me.name:
+            return step.version != self.me.version
+        if step.executor:
+            return step.executor not in self.versions
+        return step.version not in self.versions.values()
 
 
 class Reconciler:
@@ -74,8 +101,7 @@ class Reconciler:
         self._database = database
         self._queue = queue
         self._runner = runner
-        self._executor = replica.name
-        self._dead_after_s = replica.dead_after_s
+        self._me = replica
 
     async def keep(self, period_s: float) -> None:
         """Look for lost jobs at once and then every so often, for ever."""
@@ -89,7 +115,7 @@ class Reconciler:
     async def beat(self) -> None:
         """Say that this replica is alive, for ever."""
         while True:
-            await asyncio.sleep(self._dead_after_s / BEATS_A_DEATH)
+            await asyncio.sleep(self._me.dead_after_s / BEATS_A_DEATH)
             try:
                 await self.beat_once()
             except Exception:  # as above
@@ -97,12 +123,12 @@ class Reconciler:
 
     async def once(self) -> int:
         """Give lost jobs to the queue; return how many there were."""
-        alive = await self._alive()
-        found = await self._free(alive)
+        living = await self._living()
+        found = await self._free(living)
         after = ""
         while rows := await self._active_after(after):
             after = rows[-1].id
-            found += await self._mend(rows, alive)
+            found += await self._mend(rows, living)
         return found
 
     async def break_off_cancelled(self) -> None:
@@ -129,15 +155,19 @@ class Reconciler:
         )
         return await self._database.read(lambda c: c.execute(statement).all())
 
-    async def _mend(self, rows: Sequence[Any], alive: set[str]) -> int:
+    async def _mend(self, rows: Sequence[Any], living: Living) -> int:
         refs = {StepRef(row.id, row.step, row.run): row.executor for row in rows}
-        waiting = await self._queue.states(list(refs))
+        queued = await self._queue.states(list(refs))
         mended = 0
         for ref, executor in refs.items():
-            if ref not in waiting:
+            if ref not in queued:
                 log.info("job_queued_again", job=ref.job, step=ref.index)
                 await self._queue.enqueue(ref)
-            elif not waiting[ref] or (executor and executor not in alive):
+            elif (
+                not queued[ref].waits
+                or (executor and executor not in living.versions)
+                or living.has_nobody(queued[ref])
+            ):
                 await self._run_again(ref)
             else:
                 continue
@@ -170,32 +200,44 @@ class Reconciler:
         """Say that this replica is alive; before it takes a step from a queue for the first time."""
 
         def work(connection: sa.Connection) -> None:
-            now = now_us()
-            mine = executors.c.id == self._executor
-            beat = sa.update(executors).where(mine).values(beat_us=now)
+            now, name = now_us(), self._me.name
+            beat = sa.update(executors).where(executors.c.id == name).values(beat_us=now)
             if connection.execute(beat).rowcount == 0:
-                connection.execute(sa.insert(executors).values(id=self._executor, beat_us=now))
-            long_gone_us = now - int(self._dead_after_s * FORGET_AFTER_DEATHS * 1e6)
+                connection.execute(sa.insert(executors).values(id=name, beat_us=now))
+            mine, version = executor_versions.c.executor == name, self._me.version
+            told = sa.update(executor_versions).where(mine).values(version=version)
+            if connection.execute(told).rowcount == 0:
+                row = sa.insert(executor_versions).values(executor=name, version=version)
+                connection.execute(row)
+            long_gone_us = now - int(self._me.dead_after_s * FORGET_AFTER_DEATHS * 1e6)
             connection.execute(sa.delete(executors).where(executors.c.beat_us < long_gone_us))
+            known = sa.select(executors.c.id)
+            gone = executor_versions.c.executor.not_in(known)
+            connection.execute(sa.delete(executor_versions).where(gone))
 
         await self._database.write(work)
 
-    async def _alive(self) -> set[str]:
-        """Return the replicas that were heard of lately; all others are dead.
+    async def _living(self) -> Living:
+        """Look who is alive; each says so, and which version it is, before it takes its first step."""
+        old_us = now_us() - int(self._me.dead_after_s * 1e6)
+        both = executors.outerjoin(
+            executor_versions, executor_versions.c.executor == executors.c.id
+        )
+        statement = (
+            sa.select(executors.c.id, executor_versions.c.version)
+            .select_from(both)
+            .where(executors.c.beat_us >= old_us)
+        )
+        rows = await self._database.read(lambda c: c.execute(statement).all())
+        versions = {row.id: row.version or FIRST_VERSION for row in rows}
+        return Living(self._me, versions | {self._me.name: self._me.version})
 
-        Each says so before it takes its first step.
-        """
-        old_us = now_us() - int(self._dead_after_s * 1e6)
-        statement = sa.select(executors.c.id).where(executors.c.beat_us >= old_us)
-        heard = await self._database.read(lambda c: set(c.execute(statement).scalars()))
-        return heard | {self._executor}
-
-    async def _free(self, alive: set[str]) -> int:
+    async def _free(self, living: Living) -> int:
         """Take from the dead what they took from the queues: each would hold its slot for ever.
 
         What is still due goes on; of a job that has ended meanwhile only the slot matters.
         """
-        held = [ref for ref, executor in await self._queue.taken() if executor not in alive]
+        held = [ref for ref, step in await self._queue.taken() if living.has_nobody(step)]
         for ref in held:
             if not await self._run_again(ref):
                 log.info("slot_freed", job=ref.job, step=ref.index)

@@ -9,7 +9,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Coroutine, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -24,6 +24,7 @@ from epipar_gateway.retry import Patience, RetryPolicy
 from epipar_gateway.step_record import StepRecord, StepRef, SupersededError
 from epipar_kit.errors import EpiparError, InternalError, typed_error
 from epipar_kit.events import ProgressEvent
+from epipar_kit.telemetry import Attributes, Span, SpanKind, context_from, span
 
 log = structlog.get_logger(__name__)
 
@@ -143,7 +144,8 @@ class StepRunner:
             if plan is None:
                 return await record.has_next()
             try:
-                result = await self._attempt(record, plan, patience, stop)
+                with _span_of(record, plan):
+                    result = await self._attempt(record, plan, patience, stop)
             except EpiparError as error:
                 _log_failure("attempt_failed", record, error)
                 pause_s = patience.pause_before_next_attempt_s(error, time.monotonic())
@@ -198,6 +200,19 @@ class StepRunner:
                 del self._stops[ref.job]
             if not self._stops:
                 self._idle.set()
+
+
+def _span_of(record: StepRecord, plan: JobPlan) -> AbstractContextManager[Span]:
+    """Go on with the trace of the request that started the job, be it days and restarts ago."""
+    step = plan.steps[record.ref.index]
+    facts: Attributes = {
+        "epipar.job": f"jobs/{record.ref.job}",
+        "epipar.scene": f"scenes/{plan.scene}",
+        "epipar.engine": step.engine,
+        "epipar.attempt": record.attempt,
+    }
+    parent = context_from(plan.traceparent)
+    return span(f"step {step.name}", facts, kind=SpanKind.CONSUMER, parent=parent)
 
 
 def _log_failure(event: str, record: StepRecord, error: EpiparError) -> None:

@@ -8,13 +8,14 @@ from pathlib import PurePosixPath
 
 import sqlalchemy as sa
 
+from epipar.depth.v1 import depth_service_pb2 as depth_pb
+from epipar.inpaint.v1 import inpaint_service_pb2 as inpaint_pb
 from epipar.scene.v1 import job_service_pb2 as pb
 from epipar.scene.v1 import scene_service_pb2 as scene_pb
 from epipar_gateway.engines import Engines
 from epipar_gateway.ids import new_scene_id, scene_id_from, upload_name_from
 from epipar_gateway.job_book import JobBook, NewJob
 from epipar_gateway.plans import (
-    DEFAULT_COMPLETION_ENGINE,
     DEFAULT_DEPTH_ENGINE,
     JobPlan,
     completion_plan,
@@ -91,19 +92,7 @@ class JobStarts:
         plan = export_plan(request)
         if before := await self._book.answered(key):
             return before
-        await self._check_finished(plan.scene)
-        if request.completion:
-            await self._check_completion(plan.scene, request.completion)
-        return await self._book.start(
-            NewJob(
-                pb.Job.KIND_EXPORT,
-                plan,
-                priority,
-                key,
-                _scene_is_there(plan),
-                await self._is_made(plan),
-            )
-        )
+        return await self._start_on_scene(pb.Job.KIND_EXPORT, plan, priority, key)
 
     async def completion(
         self, request: pb.StartCompletionRequest, key: RequestKey, priority: int
@@ -116,21 +105,46 @@ class JobStarts:
         plan = completion_plan(request)
         if before := await self._book.answered(key):
             return before
-        await self._engines.check("inpaint", request.engine or DEFAULT_COMPLETION_ENGINE)
-        await self._check_finished(plan.scene)
+        await self._check_engines(plan)
+        return await self._start_on_scene(pb.Job.KIND_COMPLETION, plan, priority, key)
+
+    async def again(self, job_id: str, key: RequestKey) -> pb.Job:
+        """Start what is left of a failed or cancelled job, checked once more.
+
+        Raises:
+            EpiparError: as the contract says.
+        """
+        if before := await self._book.answered(key):
+            return before
+        job, plan = await self._book.ended_badly(job_id)
+        kind, plan = _left_of(job, plan)
+        await self._check_engines(plan)
+        if kind != pb.Job.KIND_RECONSTRUCTION:
+            return await self._start_on_scene(kind, plan, job.priority, key)
+        upload = "/".join(plan.steps[0].source.split("/")[:2])
+        await asyncio.to_thread(self._uploads.sealed, upload)
+        await self._scenes.refresh(plan.scene)
         return await self._book.start(
-            NewJob(
-                pb.Job.KIND_COMPLETION,
-                plan,
-                priority,
-                key,
-                _scene_is_there(plan),
-                await self._is_made(plan),
-            )
+            NewJob(kind, plan, job.priority, key, lambda c: _check_refillable(c, plan.scene))
         )
 
-    async def _is_made(self, plan: JobPlan) -> bool:
-        return await asyncio.to_thread(self._scenes.files.exists, plan.output)
+    async def _start_on_scene(
+        self, kind: pb.Job.Kind.ValueType, plan: JobPlan, priority: int, key: RequestKey
+    ) -> pb.Job:
+        """Start a job that needs its scene finished, and the completion that it reads."""
+        await self._check_finished(plan.scene)
+        _, _, *completion = plan.steps[0].source.split("/")
+        if completion:
+            await self._check_completion(plan.scene, completion[-1])
+        is_made = await asyncio.to_thread(self._scenes.files.exists, plan.output)
+        return await self._book.start(
+            NewJob(kind, plan, priority, key, _scene_is_there(plan), is_made)
+        )
+
+    async def _check_engines(self, plan: JobPlan) -> None:
+        for step in plan.steps:
+            if isinstance(step.request, depth_pb.PredictRequest | inpaint_pb.CompleteRequest):
+                await self._engines.check(step.service, step.engine)
 
     async def _check_finished(self, scene_id: str) -> None:
         state = await self._scenes.refresh(scene_id)
@@ -167,6 +181,13 @@ def _check_refillable(connection: sa.Connection, scene_id: str) -> None:
             resource_type="scene",
             resource_name=name,
         )
+
+
+def _left_of(job: pb.Job, plan: JobPlan) -> tuple[pb.Job.Kind.ValueType, JobPlan]:
+    """Return what a job is to do again: of a scene that stands, only its export."""
+    if job.kind == pb.Job.KIND_RECONSTRUCTION and job.steps[0].state == pb.Job.STATE_SUCCEEDED:
+        return pb.Job.KIND_EXPORT, JobPlan(plan.scene, plan.steps[1:], plan.output)
+    return job.kind, plan
 
 
 def _scene_is_there(plan: JobPlan) -> Callable[[sa.Connection], None]:

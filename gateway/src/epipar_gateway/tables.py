@@ -89,3 +89,11 @@ executors = sa.Table(
     sa.Column("id", sa.String(64), primary_key=True),
     sa.Column("beat_us", sa.BigInteger, nullable=False),
 )
+
+# Beside "executors" and not in it: an earlier program still writes that one, and never sees this.
+executor_versions = sa.Table(
+    "executor_versions",
+    metadata,
+    sa.Column("executor", sa.String(64), primary_key=True),
+    sa.Column("version", sa.String(64), nullable=False),  # of the steps that it runs
+)

@@ -21,9 +21,5 @@ class UploadsInUse:
         """Return the names of the uploads that jobs read which have not ended."""
         statement = sa.select(jobs.c.plan).where(jobs.c.state.in_(ACTIVE))
         plans = self._database.read_now(lambda c: c.execute(statement).scalars().all())
-        keys = [
-            str(getattr(step.request, "input_uri", "")).split("/")
-            for plan in plans
-            for step in plan_from_bytes(plan).steps
-        ]
+        keys = [step.source.split("/") for plan in plans for step in plan_from_bytes(plan).steps]
         return {"/".join(key[:2]) for key in keys if key[0] == FOLDER}

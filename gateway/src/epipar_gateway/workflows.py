@@ -15,12 +15,16 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from dbos import DBOS, DBOSConfig
+from dbos import DBOS, DBOSConfig, WorkflowStatus
 
 from epipar_gateway.step_record import StepRef
 
 APPLICATION_VERSION = "epipar-gateway-1"
-"""Pinned: DBOS recovers only workflows of its own version. Raised when their steps change."""
+"""Pinned: DBOS runs and recovers only workflows of its own version. Raised when their steps change;
+what earlier versions left behind is then taken up by the reconciler."""
+
+FIRST_VERSION = "epipar-gateway-1"
+"""Of replicas that do not say which they are."""
 
 WORKFLOW = "epipar_step"
 GC_BATCH = 500
@@ -46,6 +50,21 @@ class QueueSettings:
     executor: str
     concurrency: Mapping[str, int]
     poll_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedStep:
+    """What the queue knows of a step that was given to it.
+
+    Attributes:
+        waits: whether it still waits or runs.
+        executor: who took it; "" while nobody has.
+        version: of the program that gave it; no other takes or recovers it.
+    """
+
+    waits: bool
+    executor: str
+    version: str
 
 
 class StepQueue:
@@ -113,21 +132,20 @@ class StepQueue:
             ref.run,
         )
 
-    async def states(self, refs: Sequence[StepRef]) -> dict[StepRef, bool]:
-        """Tell of each step that was given to a queue whether it still waits or runs there."""
+    async def states(self, refs: Sequence[StepRef]) -> dict[StepRef, QueuedStep]:
+        """Return what is known of those steps that were given to a queue."""
         by_id = {workflow_id(ref): ref for ref in refs}
         found = await DBOS.list_workflows_async(
             workflow_ids=list(by_id), load_input=False, load_output=False
         )
-        waiting = {"ENQUEUED", "DELAYED", "PENDING"}
-        return {by_id[status.workflow_id]: status.status in waiting for status in found}
+        return {by_id[status.workflow_id]: _queued(status) for status in found}
 
-    async def taken(self) -> list[tuple[StepRef, str]]:
-        """Return the steps that were taken from the queues and did not end, and by whom."""
+    async def taken(self) -> list[tuple[StepRef, QueuedStep]]:
+        """Return the steps that were taken from the queues and did not end."""
         found = await DBOS.list_workflows_async(
             status="PENDING", limit=GC_BATCH, load_input=False, load_output=False
         )
-        return [(step_ref(status.workflow_id), status.executor_id or "") for status in found]
+        return [(step_ref(status.workflow_id), _queued(status)) for status in found]
 
     async def give_up(self, ref: StepRef) -> None:
         """Free the slot of a step whose executor is dead."""
@@ -171,6 +189,14 @@ class StepQueue:
                 await self.enqueue(StepRef(job, index + 1, 0))
 
         return workflow
+
+
+def _queued(status: WorkflowStatus) -> QueuedStep:
+    return QueuedStep(
+        waits=status.status in {"ENQUEUED", "DELAYED", "PENDING"},
+        executor=(status.executor_id or "") if status.status == "PENDING" else "",
+        version=status.app_version or FIRST_VERSION,
+    )
 
 
 def step_ref(workflow: str) -> StepRef:

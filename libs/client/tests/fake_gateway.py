@@ -263,6 +263,19 @@ class FakeGateway(scene_grpc.SceneServiceServicer, job_grpc.JobServiceServicer):
         await self._store(job)
         return job_pb2.CancelJobResponse(job=job)
 
+    async def RetryJob(self, request: Any, context: Any) -> Any:  # noqa: N802 - the contract's name
+        self.requests.append(request)
+        job = await self._job(request.name, context)
+        if job.state not in ENDED or job.state == job_pb2.Job.STATE_SUCCEEDED:
+            refused = "BAD_REQUEST" if job.state not in ENDED else "JOB_FINISHED"
+            status = grpc.StatusCode.FAILED_PRECONDITION
+            await abort(context, status, refused, f"{job.name!r} is neither failed nor cancelled")
+        scene = await self._scene(job.scene, context)
+        started = job_pb2.StartReconstructionRequest(
+            request_id=request.request_id, priority=job.priority
+        )
+        return job_pb2.RetryJobResponse(job=self._start(job.kind, scene, "", started))
+
     async def DeleteJob(self, request: Any, context: Any) -> Any:  # noqa: N802 - the contract's name
         job = await self._job(request.name, context)
         del self.jobs[job.name]

@@ -198,6 +198,24 @@ async def test_a_cancelled_job_is_told_as_such(client: EpiparClient, tmp_path: P
         await client.get_job(job.name)
 
 
+async def test_what_is_left_of_a_cancelled_job_is_started_again(
+    client: EpiparClient, tmp_path: Path
+) -> None:
+    job = await started(client, tmp_path, "forever")
+    with pytest.raises(NotReadyError, match="neither failed nor cancelled") as early:
+        await client.retry_job(job.name)
+    assert early.value.reason == "BAD_REQUEST"
+    await client.cancel_job(job.name)
+    again = await client.retry_job(job.name, request_id="again-1")
+    assert again.name != job.name
+    assert (again.scene, again.kind) == (job.scene, job.kind)
+    assert (await client.retry_job(job.name, request_id="again-1")).name == again.name
+    assert (await client.wait_for_job(again.name)).state == "succeeded"
+    with pytest.raises(NotReadyError) as late:
+        await client.retry_job(again.name)
+    assert late.value.reason == "JOB_FINISHED"
+
+
 async def test_a_repeat_under_one_request_id_is_one_job(
     client: EpiparClient, suite: Suite, tmp_path: Path
 ) -> None:

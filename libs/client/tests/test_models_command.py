@@ -72,4 +72,6 @@ def test_models_are_listed_pulled_and_verified(
     assert (status, out.split()[:2]) == (0, ["ready", "da3-base"])
     (folder / "model.safetensors").write_bytes(b"weightz")
     status, _, err = said("verify")
-    assert (status, "SHA-256" in err) == (5, True)
+    assert (status, "SHA-256" in err) == (1, True)
+    status, _, err = said("pull", "da9")
+    assert (status, "BAD_OPTION" in err) == (3, True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import SettingsConfigDict
 
 from epipar_kit.settings import (
@@ -126,6 +126,26 @@ def test_the_table_has_every_setting_with_default_bounds_and_meaning() -> None:
     ]
     assert "(required)" in lines["EPIPAR_STORE_URL"]
     assert "debug or info" in lines["EPIPAR_EXPORT_LOG_LEVEL"]
+
+
+class MadeSettings(ExportSettings):
+    """Settings whose defaults are made on the spot."""
+
+    cores: int = Field(default_factory=lambda: 7, ge=1, description="Cores.")
+    folder: Path = Field(default_factory=lambda: Path("/made"), description="Folder.")
+    ready: bool = Field(default_factory=lambda: True, description="Ready.")
+    twice: int = Field(default_factory=lambda data: 2 * data.get("cores", 0), description="Twice.")
+    key: SecretStr = Field(default=SecretStr("k3y"), description="Key.")
+
+
+def test_a_default_that_is_made_is_shown_as_it_is_here() -> None:
+    table = describe(MadeSettings)
+    lines = {line.split()[0]: line.split()[1] for line in table.splitlines()}
+    made = {name: lines[f"EPIPAR_EXPORT_{name}"] for name in ("CORES", "FOLDER", "READY")}
+    assert made == {"CORES": "7", "FOLDER": "/made", "READY": "true"}
+    assert "Pydantic" not in table
+    assert "k3y" not in table
+    assert "SecretStr" not in table
 
 
 def test_every_setting_is_explained() -> None:

@@ -49,6 +49,18 @@ class Decoders:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    def arrays(self, files: list[Path], scratch: Path) -> list[dict[str, F64]]:
+        """Each file's attributes by name, and a mesh's triangles as "index"."""
+        scratch.mkdir(parents=True, exist_ok=True)
+        self._run("decode.mjs", scratch, *files)
+        return [
+            _joined(
+                json.loads((scratch / f"{number}.json").read_text()),
+                np.fromfile(scratch / f"{number}.bin", np.float64),
+            )
+            for number in range(len(files))
+        ]
+
     def decode(self, files: list[Path], scratch: Path) -> list[Decoded]:
         scratch.mkdir(parents=True, exist_ok=True)
         self._run("decode.mjs", scratch, *files)
@@ -66,6 +78,17 @@ class Decoders:
 
 
 def _decoded(primitives: list[dict[str, object]], numbers: F64) -> Decoded:
+    joined = _joined(primitives, numbers)
+    return Decoded(
+        joined["placed"],
+        joined["position"],
+        joined["color"],
+        joined["_confidence"],
+        joined.get("_provenance"),
+    )
+
+
+def _joined(primitives: list[dict[str, object]], numbers: F64) -> dict[str, F64]:
     parts: dict[str, list[F64]] = {}
     offset = 0
     for primitive in primitives:
@@ -79,14 +102,9 @@ def _decoded(primitives: list[dict[str, object]], numbers: F64) -> Decoded:
                 placed = values @ matrix[:3, :3].T + matrix[:3, 3]
                 parts.setdefault("placed", []).append(placed)
     joined = {name: np.concatenate(values) for name, values in parts.items()}
-    colors = joined["color" if "color" in joined else "color_0"]
-    return Decoded(
-        joined["placed"],
-        joined["position"],
-        colors,
-        joined["_confidence"],
-        joined.get("_provenance"),
-    )
+    if "color_0" in joined:
+        joined["color"] = joined.pop("color_0")
+    return joined
 
 
 @pytest.fixture(scope="session")

@@ -15,11 +15,22 @@ import numpy as np
 import pytest
 import zstandard
 
-from epipar_export import collect, color, grid, morton, order, thin
+from epipar_export import (
+    bricks,
+    bucket_sort,
+    color,
+    darts,
+    filtered_color,
+    grid,
+    morton,
+    order,
+    thin,
+)  # fmt: skip
 from epipar_export.exporter import ExportRequest, export_cloud, export_scene
 from epipar_export.job import request_to_dict, result_from_dict
 from epipar_export.manifest import export_hash
 from epipar_export.options import ExportOptions, OutlierRemoval
+from epipar_export.surface import blocks, extract, fuse, mesh, paint, views
 from epipar_export.warm import warm
 from epipar_kit.errors import CorruptArtifactError, EpiparError, NotFoundError, NotReadyError
 from epipar_kit.work import ResultEvent, run_work
@@ -273,16 +284,23 @@ async def test_a_job_in_a_child_process_gives_the_same_result(
     assert (there.levels, there.content_hash) == (here.levels, here.content_hash)
 
 
-def test_warming_up_leaves_nothing_to_compile(make_cloud: MakeCloud, tmp_path: Path) -> None:
+def test_warming_up_leaves_nothing_to_compile(
+    make_cloud: MakeCloud, make_scene: MakeScene, tmp_path: Path
+) -> None:
     warm()
     compiled = {name: len(kernel.signatures) for name, kernel in all_kernels().items()}
     assert sum(compiled.values()) >= 15  # those that are called from compiled code only have none
     export_cloud(make_cloud(900_000), tmp_path, ExportOptions(write_ply=False))
+    scene = make_scene(tmp_path / "scene")
+    export_scene(ExportRequest(scene, tmp_path, ExportOptions(geometry="surface")))
     assert {name: len(kernel.signatures) for name, kernel in all_kernels().items()} == compiled
 
 
 def all_kernels() -> dict[str, Any]:
-    modules = (collect, color, grid, morton, order, thin)
+    modules = (
+        bricks, bucket_sort, color, darts, filtered_color, grid, morton, order, thin,
+        blocks, extract, fuse, mesh, paint, views,
+    )  # fmt: skip
     return {
         f"{module.__name__}.{name}": value
         for module in modules

@@ -8,6 +8,7 @@ from epipar_envoy.jwt import jwks_cluster
 from epipar_envoy.services import UPSTREAMS, WEB
 from epipar_envoy.settings import EnvoySettings, host_and_port
 from epipar_envoy.tls import upstream_tls
+from epipar_envoy.traces import COLLECTOR
 from epipar_envoy.typed import Config, socket_address, typed
 
 ADMIN = "admin"
@@ -27,6 +28,8 @@ def clusters(settings: EnvoySettings) -> list[Config]:
     jwks = jwks_cluster(settings)
     if jwks is not None:
         found.append(jwks)
+    if settings.trace_address:
+        found.append(_collector_cluster(settings))
     if settings.metrics_port:
         found.append(_base(ADMIN, f"127.0.0.1:{settings.admin_port}"))
     return found
@@ -66,6 +69,14 @@ def _web_cluster(settings: EnvoySettings) -> Config:
             common_http_protocol_options={"idle_timeout": "60s"},
             explicit_http_config={"http_protocol_options": {}},
         )
+    }
+    return cluster
+
+
+def _collector_cluster(settings: EnvoySettings) -> Config:
+    cluster = _base(COLLECTOR, settings.trace_address)
+    cluster["typed_extension_protocol_options"] = {
+        _HTTP_OPTIONS: typed(_HTTP_OPTIONS, explicit_http_config={"http2_protocol_options": {}})
     }
     return cluster
 

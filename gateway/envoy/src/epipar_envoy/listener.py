@@ -9,6 +9,7 @@ from epipar_envoy.jwt import SUBJECT_HEADER
 from epipar_envoy.routes import route_config
 from epipar_envoy.settings import EnvoySettings
 from epipar_envoy.tls import public_tls
+from epipar_envoy.traces import tracing
 from epipar_envoy.typed import Config, http_filter, seconds, socket_address, typed
 
 PUBLIC = "public"
@@ -79,6 +80,9 @@ def _public_manager(settings: EnvoySettings) -> Config:
         "http_filters": http_filters(settings),
         "route_config": route_config(settings),
     }
+    traces = tracing(settings)
+    if traces is not None:
+        fields["tracing"] = traces
     if settings.tls:
         fields["route_config"]["response_headers_to_add"] = [
             {"header": {"key": "strict-transport-security", "value": "max-age=31536000"}}

@@ -7,13 +7,16 @@ import os
 import re
 from pathlib import Path
 from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from epipar_kit.settings import SettingsError, describe, is_loopback, load_settings
+from epipar_kit.tracing import is_on
 
 PREFIX = "EPIPAR_ENVOY_"
+OTLP_PORT = 4317
 
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+):(\d{1,5})")
 
@@ -92,6 +95,17 @@ class EnvoySettings(BaseSettings):
     upload_idle_s: float = Field(
         default=300.0, ge=1, le=3600, description="An upload that is silent for so long is cut."
     )
+    trace_address: str = Field(
+        default="",
+        description="OpenTelemetry collector, OTLP over gRPC: host:port; it gets a span of every "
+        "request. Default: that of OTEL_EXPORTER_OTLP_ENDPOINT, if it is http://host:port.",
+    )
+    trace_percent: float = Field(
+        default=100.0,
+        ge=0,
+        le=100,
+        description="Of requests that bring no trace of their own, so many begin one.",
+    )
     concurrency: int = Field(default=2, ge=1, le=128, description="Threads of Envoy.")
     access_log: Path | None = Field(
         default=None, description="File of the access log; standard error by default."
@@ -123,11 +137,11 @@ class EnvoySettings(BaseSettings):
                 faults.append(f"{name} is no setting; {hint}")
         if faults:
             raise ValueError("\n".join(faults))
-        return values
+        return {"trace_address": _standard_collector(), **values}
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        for name in ("gateway", "gateway_http", "depth", "export", "inpaint"):
+        for name in ("gateway", "gateway_http", "depth", "export", "inpaint", "trace"):
             self._check_address(f"{name}_address", required=name.startswith("gateway"))
         self._check_pairs()
         self._check_jwt()
@@ -216,6 +230,14 @@ class EnvoySettings(BaseSettings):
             f"{self.variable('jwt_jwks_file')}, or "
             f"{self.variable('allow_public_without_auth')}=true if that is meant"
         )
+
+
+def _standard_collector() -> str:
+    """Return where the services send their spans to, "" where they do not or by TLS."""
+    endpoint = urlsplit(os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "") if is_on() else "")
+    if endpoint.scheme != "http" or not endpoint.hostname:
+        return ""
+    return endpoint.netloc if endpoint.port else f"{endpoint.netloc}:{OTLP_PORT}"
 
 
 def check_files(settings: EnvoySettings) -> None:

@@ -35,6 +35,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "cluster": {**_CLUSTER, "allow_public_without_auth": True},
     "jwt": {**_LAPTOP, **_JWT},
     "tls": {**_LAPTOP, **_TLS},
+    "traced": {**_LAPTOP, "trace_address": "127.0.0.1:4317"},
     "public": {**_CLUSTER, **_JWT, **_TLS},
 }
 """Values of EnvoySettings by the name of the variant."""

@@ -19,6 +19,7 @@ from epipar_gateway.files.negotiation import (
 )
 from epipar_gateway.files.stored import ENCODINGS, StoredFile, open_stored
 from epipar_gateway.http_errors import HttpRefusalError
+from epipar_kit.meters import FOLDER, count_read
 
 Opener = Callable[[Path, tuple[str, ...]], StoredFile]
 
@@ -139,7 +140,8 @@ async def _send(request: web.Request, stored: StoredFile, first: int, count: int
     if transport is None:
         raise ConnectionResetError("the client is gone")
     try:
-        await asyncio.get_running_loop().sendfile(transport, stored.file, first, count)
+        sent = await asyncio.get_running_loop().sendfile(transport, stored.file, first, count)
     except OSError as error:
         transport.abort()  # the head is out: an error can only be told by breaking off
         raise ConnectionResetError(str(error)) from error
+    count_read(FOLDER, sent)

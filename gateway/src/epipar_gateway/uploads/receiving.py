@@ -18,6 +18,7 @@ from epipar_gateway.uploads.media import HEAD_BYTES, check_head
 from epipar_gateway.uploads.record import UploadRecord
 from epipar_kit.errors import NotFoundError, NotReadyError, typed_storage_errors
 from epipar_kit.keys import hidden_name
+from epipar_kit.meters import FOLDER, count_written
 from epipar_kit.staging import write_atomic
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ class Receiving:
                     self.offset += written
                     rest = rest[written:]
         finally:
+            count_written(FOLDER, self.offset - start)
             if self.hash.offset == start:
                 self.hash.update(memoryview(data)[: self.offset - start])
         if start < HEAD_BYTES <= self.offset or self.offset == self.record.size:

@@ -120,6 +120,10 @@ function addJobs(router: ConnectRouter, world: World): void {
       world.end(find(name), Job_State.CANCELLED);
       return { job: jobNow(find(name)) };
     },
+    retryJob({ name }) {
+      const { kind, scene } = jobNow(find(name));
+      return start(`again${world.jobs.length}`.padEnd(12, 'x'), scene, kind);
+    },
     deleteJob({ name }) {
       world.jobs.splice(world.jobs.indexOf(find(name)), 1);
       return {};

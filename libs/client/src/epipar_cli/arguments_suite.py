@@ -44,6 +44,7 @@ examples:
   epipar jobs list --scene kitchen --state running --state queued
   epipar jobs watch jobs/abc                 to its end; Ctrl-C leaves it running
   epipar jobs cancel jobs/abc
+  epipar jobs retry jobs/abc                 what is left of it, as a new job
 """
 
 
@@ -97,6 +98,11 @@ def add_jobs(commands: Commands) -> None:
     add_interrupt(watch)
     cancel = _action(actions, "cancel", "stop jobs; what they have finished is kept")
     cancel.add_argument("job", metavar="JOB", nargs="+")
+    retry = _action(
+        actions, "retry", "start what is left of a failed or cancelled job, and follow it"
+    )
+    retry.add_argument("job", metavar="JOB")
+    add_interrupt(retry)
 
 
 def _action(actions: Commands, name: str, summary: str) -> ArgumentParser:

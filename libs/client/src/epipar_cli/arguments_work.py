@@ -32,7 +32,8 @@ examples:
   epipar reconstruct clip.mp4 --address 127.0.0.1:8080 --no-wait
 """
 _EXPORT = """\
-Turn a scene folder into point clouds: three levels as GLB, a 3D Tiles octree, and PLY.
+Turn a scene folder into point clouds: three levels as GLB, a 3D Tiles octree, and PLY; with
+--surface also into a coloured triangle mesh in three levels as GLB.
 
 Without -o the files go into SCENE/exports/default. With -o DIR they go into DIR; the service that
 is started for it then works on the deepest folder that holds both SCENE and DIR.
@@ -43,6 +44,7 @@ examples:
   epipar export kitchen
   epipar export kitchen -o web/kitchen --codec meshopt --bits 12 --drop standard
   epipar export kitchen -o small --full-points 500000 --no-ply --remove-outliers
+  epipar export kitchen -o mesh --surface-only --codec draco --voxel 0.01
   epipar export kitchen -o small --bits 12 --address 127.0.0.1:8080
 """
 _MASKS = """\
@@ -56,7 +58,7 @@ _MASKS_EXAMPLES = """\
 examples:
   epipar masks kitchen
   epipar masks kitchen --name strict --min-confidence 0.6
-  epipar masks kitchen --name chair --box=-0.5,0.2,1.5,0.4,1.1,2.3
+  epipar masks kitchen --name chair --regions-only --box=-0.5,0.2,1.5,0.4,1.1,2.3
 """
 _COMPLETE = """\
 Fill what the camera never saw: a whole scene folder again, in SCENE/completions/NAME, and its
@@ -132,8 +134,35 @@ def add_export(commands: Commands) -> None:
         choices=("zstd", "br"),
         help="also write .zst or .br siblings for HTTP; may be given twice",
     )
+    _add_surface(parser)
     add_waiting(parser)
     add_address(parser)
+
+
+def _add_surface(parser: ArgumentParser) -> None:
+    group = parser.add_argument_group("surface")
+    what = group.add_mutually_exclusive_group()
+    what.add_argument(
+        "--surface", action="store_const", const="points_and_surface", dest="geometry",
+        help="also make a triangle mesh",
+    )  # fmt: skip
+    what.add_argument(
+        "--surface-only", action="store_const", const="surface", dest="geometry",
+        help="make a triangle mesh and no points",
+    )  # fmt: skip
+    group.add_argument(
+        "--voxel",
+        type=float,
+        metavar="M",
+        help="side of a voxel, scene units; default: from the depth maps' resolution and noise",
+    )
+    for level, default in (("preview", "50 000"), ("medium", "500 000")):
+        group.add_argument(
+            f"--{level}-triangles", type=int, metavar="N", help=f"at most; default {default}"
+        )
+    group.add_argument(
+        "--surface-memory", type=int, metavar="MIB", help="of the voxels at most; default 1024"
+    )
 
 
 def add_masks(commands: Commands) -> None:
@@ -191,6 +220,11 @@ def _add_missing(parser: ArgumentParser) -> None:
         help="centre and radius; may be given twice",
     )
     group.add_argument("--mask-dir", metavar="DIR", help="PNGs named as the frames, 0 = take away")
+    group.add_argument(
+        "--regions-only",
+        action="store_true",
+        help="only what --box, --sphere and --mask-dir name is a hole, whatever depth lacks",
+    )
     group.add_argument("--no-keep-sky", action="store_true", help="the sky is a hole too")
     group.add_argument("--dilation", type=int, metavar="PX", help="kernel at width 640; default 5")
     group.add_argument("--dilation-iterations", type=int, metavar="N", help="default 2")

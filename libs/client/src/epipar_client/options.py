@@ -155,11 +155,12 @@ class OutlierRemoval:
 
 @dataclass(frozen=True, slots=True)
 class SurfaceOptions:
-    """Settings of a surface; `voxel_size` is in scene units."""
+    """Settings of a surface: `voxel_size` in scene units, `memory_mib` of its voxels at most."""
 
     voxel_size: float | None = None
     preview_triangles: int | None = None
     medium_triangles: int | None = None
+    memory_mib: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

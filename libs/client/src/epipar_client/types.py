@@ -93,6 +93,17 @@ class Level:
 
 
 @dataclass(frozen=True, slots=True)
+class SurfaceLevel:
+    """One level of detail of a surface; `lod_level` 0 is the coarsest."""
+
+    name: str
+    lod_level: int
+    triangles: int
+    vertices: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class ExportResult:
     """A finished export.
 
@@ -105,6 +116,7 @@ class ExportResult:
         outlier_points: points removed as outliers.
         stage_seconds: seconds by stage, of this call only.
         notes: what a person should know about these files.
+        surface_levels: of the surface, coarsest first; empty where none was asked for.
     """
 
     export_uri: str
@@ -115,6 +127,7 @@ class ExportResult:
     outlier_points: int
     stage_seconds: Mapping[str, float]
     notes: tuple[str, ...]
+    surface_levels: tuple[SurfaceLevel, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from epipar_kit.bucket_errors import bucket_error
 from epipar_kit.errors import EngineUnavailableError, NotFoundError, typed_storage_errors
 from epipar_kit.keys import hidden_name
+from epipar_kit.meters import BUCKET, count_read, count_written
 from epipar_kit.s3_options import S3Options
 
 if TYPE_CHECKING:
@@ -108,7 +109,9 @@ class Bucket:
             found = self._client.get(key)
             if found.meta["size"] > max_bytes:
                 return self.range(key, 0, max_bytes), str(found.meta["e_tag"])
-            return bytes(found.bytes()), str(found.meta["e_tag"])
+            data = bytes(found.bytes())
+            count_read(BUCKET, len(data))
+            return data, str(found.meta["e_tag"])
 
         return self._repeated(key, get)
 
@@ -120,9 +123,11 @@ class Bucket:
         """
         if length == 0:
             return b""
-        return self._repeated(
+        data = self._repeated(
             key, lambda: bytes(self._client.get_range(key, start=start, length=length))
         )
+        count_read(BUCKET, len(data))
+        return data
 
     def chunks(
         self, key: str, start: int, end: int, *, etag: str, chunk_bytes: int = 1 << 20
@@ -138,7 +143,9 @@ class Bucket:
         with self._typed(key):
             found = self._client.get(key, options={"range": (start, end), "if_match": etag})
             for chunk in found.stream(min_chunk_size=chunk_bytes):
-                yield bytes(chunk)
+                data = bytes(chunk)
+                count_read(BUCKET, len(data))
+                yield data
 
     def download(self, key: str, path: Path) -> str:
         """Bring an object to a local file, whose name shows all of it or nothing; return its ETag.
@@ -152,7 +159,7 @@ class Bucket:
             found = self._client.get(key)
             with temporary.open("wb") as file:
                 for chunk in found.stream():
-                    file.write(chunk)
+                    count_read(BUCKET, file.write(chunk))
             return str(found.meta["e_tag"])
 
         with typed_storage_errors():
@@ -180,7 +187,9 @@ class Bucket:
                 )["e_tag"]
             )
 
-        return self._repeated(key, put)
+        etag = self._repeated(key, put)
+        count_written(BUCKET, len(data) if isinstance(data, bytes) else data.stat().st_size)
+        return etag
 
     def put_if(self, key: str, data: bytes, etag: str | None) -> str:
         """Write a small object if it still has an ETag, or with None if there is none.
@@ -193,7 +202,9 @@ class Bucket:
         mode: Any = "create" if etag is None else {"e_tag": etag}
         try:
             with self._typed(key):
-                return str(self._client.put(key, data, mode=mode, use_multipart=False)["e_tag"])
+                etag = str(self._client.put(key, data, mode=mode, use_multipart=False)["e_tag"])
+            count_written(BUCKET, len(data))
+            return etag
         except (EngineUnavailableError, ConflictError) as error:
             try:
                 stored, stored_etag = self.get(key, max_bytes=len(data) + 1)

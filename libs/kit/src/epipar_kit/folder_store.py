@@ -20,6 +20,7 @@ from epipar_kit.errors import (
 )
 from epipar_kit.keys import checked_key, hidden_name, is_hidden_part
 from epipar_kit.manifests import manifest_from, of_hash
+from epipar_kit.meters import FOLDER, count_read, count_written
 from epipar_kit.staging import Stage, output_exists, refuse_existing, sync_path
 
 MAX_READ_BYTES = 16 * 1024 * 1024
@@ -94,6 +95,7 @@ class FolderStore:
                 f"{uri!r} has more than {max_bytes} bytes, the most that is read at once",
                 subject=uri,
             )
+        count_read(FOLDER, len(data))
         return data
 
     def write(self, uri: str, data: bytes | BinaryIO) -> Artifact:
@@ -124,6 +126,7 @@ class FolderStore:
                 temporary.unlink(missing_ok=True)
                 raise
             sync_path(path.parent)
+        count_written(FOLDER, size)
         return Artifact(path.name, uri, media_type_of(path.name), size, digest.hexdigest())
 
     def list(self, prefix: str = "") -> Iterator[str]:

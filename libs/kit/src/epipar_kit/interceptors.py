@@ -1,7 +1,7 @@
 """What stands around every call, from the outside in.
 
-RequestIdInterceptor → ObserveInterceptor → ErrorInterceptor → DrainInterceptor → LimitInterceptor →
-InputsInterceptor
+RequestIdInterceptor → TraceInterceptor → ObserveInterceptor → ErrorInterceptor → DrainInterceptor →
+LimitInterceptor → InputsInterceptor
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 import grpc
 import structlog
 
+from epipar_kit import telemetry
 from epipar_kit.calls import Call, GuardInterceptor
 from epipar_kit.errors import EngineUnavailableError, LimitExceededError, typed_error
 from epipar_kit.metrics import ServerMetrics
@@ -46,6 +47,36 @@ class RequestIdInterceptor(GuardInterceptor):
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             await call.context.send_initial_metadata(((REQUEST_ID_KEY, request_id),))
             yield
+
+
+class TraceInterceptor(GuardInterceptor):
+    """Make a span of every call, in the trace that its caller names."""
+
+    @asynccontextmanager
+    async def around(self, call: Call) -> AsyncIterator[None]:
+        """Make it the current span of the call's task."""
+        name = call.method.strip("/")
+        facts = {
+            "rpc.system": "grpc",
+            "rpc.service": call.service,
+            "rpc.method": name.rpartition("/")[2],
+        }
+        bound = structlog.contextvars.get_contextvars()
+        if "request_id" in bound:
+            facts["epipar.request_id"] = str(bound["request_id"])
+        parent = telemetry.context_from(str(call.metadata.get(telemetry.TRACEPARENT, "")))
+        span = telemetry.begin(name, facts, kind=telemetry.SpanKind.SERVER, parent=parent)
+        code = ""
+        try:
+            with telemetry.entered(span):
+                yield
+        except asyncio.CancelledError as error:
+            code = "CANCELLED"
+            telemetry.fail(span, error)
+            raise
+        finally:
+            span.set_attribute("rpc.response.status_code", code or _code_name(call))
+            span.end()
 
 
 class ObserveInterceptor(GuardInterceptor):
@@ -89,6 +120,7 @@ class ErrorInterceptor(GuardInterceptor):
             raise  # the status is set
         except Exception as error:
             typed = typed_error(error)
+            telemetry.fail(telemetry.current(), typed)
             if typed is not error:
                 log.exception("rpc_crashed", method=call.method)
             status = status_from_error(typed)
@@ -152,8 +184,9 @@ class LimitInterceptor(GuardInterceptor):
     so that a busy service still answers questions.
     """
 
-    def __init__(self, max_streams: int) -> None:
+    def __init__(self, max_streams: int, metrics: ServerMetrics) -> None:
         self._max_streams = max_streams
+        self._metrics = metrics
         self._running: Counter[str] = Counter()
 
     @asynccontextmanager
@@ -176,7 +209,8 @@ class LimitInterceptor(GuardInterceptor):
             )
         self._running[call.service] += 1
         try:
-            yield
+            with self._metrics.slots_taken.labels(call.service).track_inprogress():
+                yield
         finally:
             self._running[call.service] -= 1
 

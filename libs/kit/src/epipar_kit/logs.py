@@ -8,6 +8,8 @@ from typing import Any, TextIO
 
 import structlog
 
+from epipar_kit.telemetry import current_trace_id
+
 
 def configure_logs(
     level: str = "info", *, stream: TextIO | None = None, as_json: bool | None = None
@@ -24,6 +26,7 @@ def configure_logs(
         as_json = not stream.isatty()
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
+        add_trace,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -54,3 +57,10 @@ def configure_logs(
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
+
+
+def add_trace(_logger: object, _method: str, event: Any) -> Any:
+    """Name the trace that the line belongs to, where there is one."""
+    if trace_id := current_trace_id():
+        event.setdefault("trace_id", trace_id)
+    return event

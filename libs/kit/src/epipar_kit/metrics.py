@@ -1,8 +1,10 @@
-"""Prometheus metrics of one server, and the HTTP page that shows them."""
+"""Prometheus metrics of one server, and the HTTP page that shows them.
+
+What is no one server's (stages of jobs, bytes, spans) is counted in meters.py and shown here too.
+"""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,8 +18,10 @@ from prometheus_client import (
     start_http_server,
 )
 
+from epipar_kit import meters
+from epipar_kit.gpu_memory import GpuMemory
+
 _RPC_BUCKETS_S = (0.005, 0.02, 0.1, 0.5, 2, 10, 30, 120, 600, 3600)
-_WORK_BUCKETS_S = (0.1, 0.5, 2, 10, 30, 60, 120, 300, 600, 1800, 3600)
 
 
 class ServerMetrics:
@@ -50,30 +54,17 @@ class ServerMetrics:
         self.rpc_in_flight = Gauge(
             "epipar_rpc_in_flight", "Calls running now.", ["method"], registry=self.registry
         )
-        self.work_seconds = Histogram(
-            "epipar_work_seconds",
-            "How long jobs took, by their outcome.",
-            ["work", "outcome"],
-            buckets=_WORK_BUCKETS_S,
+        self.slots = Gauge(
+            "epipar_slots",
+            "Streams a service may run at once.",
+            ["rpc_service"],
             registry=self.registry,
         )
-
-    @contextmanager
-    def time_work(self, work: str) -> Iterator[None]:
-        """Count the time a job takes, as "done" or by the name of what ended it.
-
-        Args:
-            work: fixed name of the kind of work, such as "mvs".
-        """
-        started_s = time.monotonic()
-        outcome = "done"
-        try:
-            yield
-        except BaseException as error:
-            outcome = type(error).__name__
-            raise
-        finally:
-            self.work_seconds.labels(work, outcome).observe(time.monotonic() - started_s)
+        self.slots_taken = Gauge(
+            "epipar_slots_taken", "Streams it runs now.", ["rpc_service"], registry=self.registry
+        )
+        meters.show_on(self.registry)
+        self.registry.register(GpuMemory())
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from epipar_kit.store import ArtifactStore, OutputStage
 from epipar_kit.thread_work import run_in_thread
 from epipar_kit.tidy import to_the_end
 from epipar_kit.work import run_work
+from epipar_kit.work_watch import WorkWatch, watching
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +95,23 @@ async def make_output(
         return
     result: dict[str, Any] = {}
     try:
-        try:
-            request = await asyncio.to_thread(plan.request, stage.path)
-            async with aclosing(_work(stage, plan, request)) as events:
-                async for event in events:
-                    stage.check()
-                    if isinstance(event, ResultEvent):
-                        result = event.result
-                    else:
-                        yield event
-        except InvalidInputError:
-            await asyncio.to_thread(stage.discard)
-            raise
-        await to_the_end(asyncio.to_thread(stage.publish))
+        with watching(plan.module) as watch:
+            try:
+                with watch.part("prepare"):
+                    request = await asyncio.to_thread(plan.request, stage.path)
+                async with aclosing(_work(stage, plan, request, watch)) as events:
+                    async for event in events:
+                        stage.check()
+                        if isinstance(event, ResultEvent):
+                            result = event.result
+                        else:
+                            watch.progress(event)
+                            yield event
+            except InvalidInputError:
+                await asyncio.to_thread(stage.discard)
+                raise
+            with watch.part("publish"):
+                await to_the_end(asyncio.to_thread(stage.publish))
     finally:
         await to_the_end(asyncio.to_thread(stage.close))
     manifest = await asyncio.to_thread(_finished, store, plan)
@@ -120,7 +125,7 @@ def _finished(store: ArtifactStore, plan: OutputPlan) -> dict[str, Any] | None:
 
 
 def _work(
-    stage: OutputStage, plan: OutputPlan, request: Mapping[str, Any]
+    stage: OutputStage, plan: OutputPlan, request: Mapping[str, Any], watch: WorkWatch
 ) -> AsyncGenerator[Event, None]:
     if (work := plan.in_process) is not None:
         return run_in_thread(lambda report: work(request, report))
@@ -129,7 +134,7 @@ def _work(
     return run_work(
         plan.module,
         request,
-        env=plan.env,
+        env={**plan.env, **watch.env},
         pass_fds=(stage.lock_fd,),
         cancel_grace_s=plan.cancel_grace_s,
     )

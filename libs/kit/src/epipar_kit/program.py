@@ -24,6 +24,7 @@ from epipar_kit.errors import EpiparError
 from epipar_kit.logs import configure_logs
 from epipar_kit.server import Program, Ready, Service, serve
 from epipar_kit.settings import ServerSettings, SettingsError, describe, load_settings
+from epipar_kit.tracing import HELP, tracing
 
 _Settings = TypeVar("_Settings", bound=ServerSettings)
 
@@ -46,7 +47,7 @@ def service_main(
     parser = argparse.ArgumentParser(
         prog=f"epipar-{name}",
         description=f"The Epipar {name} service. It takes no options: settings are variables.",
-        epilog=describe(settings_class),
+        epilog=f"{describe(settings_class)}\n\n{HELP}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=version(f"epipar-{name}"))
@@ -54,10 +55,11 @@ def service_main(
     try:
         settings = load_settings(settings_class)
         configure_logs(settings.log_level)
-        services = build(settings)
-        if settings.stop_on_stdin_eof:
-            threading.Thread(target=_stop_at_eof, name="stdin", daemon=True).start()
-        asyncio.run(serve(settings, services, on_ready=lambda ready: _announce(name, ready)))
+        with tracing(name):
+            services = build(settings)
+            if settings.stop_on_stdin_eof:
+                threading.Thread(target=_stop_at_eof, name="stdin", daemon=True).start()
+            asyncio.run(serve(settings, services, on_ready=lambda ready: _announce(name, ready)))
     except SettingsError as error:
         sys.stderr.write(f"epipar-{name}: {error}\n")
         return 2

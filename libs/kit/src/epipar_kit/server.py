@@ -17,6 +17,7 @@ import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
+from prometheus_client.registry import Collector
 
 from epipar_kit.errors import typed_storage_errors
 from epipar_kit.interceptors import (
@@ -26,6 +27,7 @@ from epipar_kit.interceptors import (
     LimitInterceptor,
     ObserveInterceptor,
     RequestIdInterceptor,
+    TraceInterceptor,
 )
 from epipar_kit.metrics import ServerMetrics, metrics_page
 from epipar_kit.settings import ServerSettings, SettingsError
@@ -82,11 +84,13 @@ class Program:
         companions: entered in this order before the server listens, left in reverse after it has
             drained, so that running calls have them to their end.
         on_drain: called once when the drain begins; ends streams that would not end by themselves.
+        collectors: tell what stands on the metrics page beside the server's own, when it is read.
     """
 
     services: Sequence[Service]
     companions: Sequence[Companion] = ()
     on_drain: Callable[[], None] | None = None
+    collectors: Sequence[Collector] = ()
 
 
 class Server:
@@ -135,6 +139,8 @@ class Server:
             port = self._bind()
             for service in self._services:
                 service.add(self._server)
+                self.metrics.slots.labels(service.name).set(self.settings.max_streams)
+                self.metrics.slots_taken.labels(service.name).set(0)
             await self._add_health_and_reflection()
             await self._server.start()
             resources.push_async_callback(self._stop)
@@ -166,10 +172,11 @@ class Server:
         return grpc.aio.server(
             interceptors=[
                 RequestIdInterceptor(),
+                TraceInterceptor(),
                 ObserveInterceptor(self.metrics),
                 ErrorInterceptor(),
                 self._drain,
-                LimitInterceptor(settings.max_streams),
+                LimitInterceptor(settings.max_streams, self.metrics),
                 InputsInterceptor(),
             ],
             maximum_concurrent_rpcs=settings.max_calls,
@@ -280,6 +287,8 @@ async def serve(
     asked = asyncio.Event()
     program = services if isinstance(services, Program) else Program(services)
     server = Server(settings, program.services, metrics=metrics)
+    for collector in program.collectors:
+        server.metrics.registry.register(collector)
 
     def on_signal() -> None:
         if asked.is_set():

@@ -22,6 +22,13 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from epipar_kit.s3_options import S3Options, default_scratch
+from epipar_kit.settings_words import (
+    allowed_in_words,
+    default_in_words,
+    meaning_of,
+    shown,
+    type_in_words,
+)
 
 SHARED_PREFIXES = ("EPIPAR_STORE_", "EPIPAR_SCRATCH_")
 """Variables that all services of a suite read alike."""
@@ -228,9 +235,13 @@ def describe(cls: type[ServerSettings]) -> str:
     """Return a table of all settings of a class, for --help and the docs."""
     rows = [("variable", "default", "allowed", "meaning")]
     for name, field in cls.model_fields.items():
-        default = "(required)" if field.is_required() else _shown(field.default)
         rows.append(
-            (cls.variable(name), default, _allowed(field) or _type_name(field), _text(field))
+            (
+                cls.variable(name),
+                default_in_words(field),
+                allowed_in_words(field) or type_in_words(field),
+                meaning_of(field),
+            )
         )
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     return "\n".join(
@@ -280,44 +291,7 @@ def _fault_text(cls: type[ServerSettings], fault: Any) -> str:
         variable = cls.variable(name)
         if name in names or variable in names:
             if fault["type"] == "missing":
-                return f"{variable} is not set; {_text(field)}"
-            wanted = _allowed(field) or message[:1].lower() + message[1:]
-            return f"{variable} is {_shown(fault['input'])}; it must be {wanted}"
+                return f"{variable} is not set; {meaning_of(field)}"
+            wanted = allowed_in_words(field) or message[:1].lower() + message[1:]
+            return f"{variable} is {shown(fault['input'])}; it must be {wanted}"
     return f"{place} is no setting; {_nearest(place, set(cls.model_fields))}"
-
-
-def _allowed(field: FieldInfo) -> str:
-    """Return the bounds of a field in words, "" where it has none."""
-    low = high = ""
-    for rule in field.metadata:
-        low = _bound(rule, "ge") or _bound(rule, "gt", "more than ") or low
-        high = _bound(rule, "le") or _bound(rule, "lt", "less than ") or high
-    if low and high:
-        return f"{low} to {high}"
-    if low or high:
-        return f"{low} or more" if low else f"{high} or less"
-    if getattr(field.annotation, "__origin__", None) is Literal and field.annotation is not None:
-        return " or ".join(map(str, field.annotation.__args__))
-    return ""
-
-
-def _bound(rule: Any, name: str, word: str = "") -> str:
-    value = getattr(rule, name, None)
-    return "" if value is None else f"{word}{value}"
-
-
-def _type_name(field: FieldInfo) -> str:
-    annotation = field.annotation
-    if annotation is bool:
-        return "true or false"
-    return "text" if annotation is str else "path" if "Path" in str(annotation) else str(annotation)
-
-
-def _text(field: FieldInfo) -> str:
-    return field.description or ""
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return "(none)"
-    return str(value).lower() if isinstance(value, bool) else str(value)

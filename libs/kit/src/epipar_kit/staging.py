@@ -23,6 +23,7 @@ from typing import Self
 
 from epipar_kit.errors import AlreadyExistsError, NotReadyError, typed_storage_errors
 from epipar_kit.keys import hidden_name
+from epipar_kit.meters import FOLDER, count_written
 
 _LOCK = "lock"
 _STATE = "state.json"
@@ -85,7 +86,7 @@ class Stage:
         """
         _ = self.lock_fd  # an error, where the lock is lost
         with typed_storage_errors():
-            _sync_tree(self.path)
+            size = _sync_tree(self.path)
             try:
                 # rename(2) replaces an empty folder and nothing else: no check to race with.
                 self.path.rename(self._target)
@@ -94,6 +95,7 @@ class Stage:
                     raise output_exists(self.output_uri) from error
                 raise
             sync_path(self._target.parent)
+        count_written(FOLDER, size)
         self.discard()
 
     def discard(self) -> None:
@@ -227,13 +229,17 @@ def _is_file_at(fd: int, path: Path) -> bool:
         return False
 
 
-def _sync_tree(root: Path) -> None:
+def _sync_tree(root: Path) -> int:
+    """Write a folder through to the disk; return the bytes of its files."""
+    size = 0
     for folder, _, names in os.walk(root):
         for name in names:
             path = Path(folder, name)
             if not path.is_symlink():
                 sync_path(path)
+                size += path.stat().st_size
         sync_path(Path(folder))
+    return size
 
 
 def _remove(path: Path) -> None:

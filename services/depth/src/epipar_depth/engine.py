@@ -55,7 +55,7 @@ class Da3Options:
 
     Attributes:
         model: name of the model.
-        chunk_frames: most images in one pass; 0: what the device's memory allows, within bounds.
+        chunk_frames: most images in one pass; halved while the device has no memory for so many.
         dtype: "bf16", "fp16" or "fp32"; "": the device's best.
         accept_licence: name of a licence that the caller accepts; the result does not depend on it.
         process_side_px: longer side of the pictures that the model sees, a multiple of 14.
@@ -65,13 +65,13 @@ class Da3Options:
     """
 
     model: str = "da3-base"
-    chunk_frames: int = 0
+    chunk_frames: int = 60  # attention grows with the square, and so does the time to a cancel
     dtype: str = ""
     accept_licence: str = ""
     process_side_px: int = 504
 
     def __post_init__(self) -> None:
-        _check_range("options.da3.chunk_frames", self.chunk_frames, 0, 1000)
+        _check_range("options.da3.chunk_frames", self.chunk_frames, 1, 1000)
         _check_range("options.da3.process_side_px", self.process_side_px, 140, 1036)
         if self.process_side_px % 14:
             raise InvalidInputError(
@@ -172,6 +172,7 @@ class DepthRequest:
         cameras: known ones, one for each image of the source in its order; empty: none are known.
         model_host: where the service's model host listens, for engines that use one; None: the
             engine starts its own.
+        decode_apart: this process must live on whatever is in the source; it is decoded in another.
     """
 
     source: Path
@@ -181,6 +182,7 @@ class DepthRequest:
     workers: int = 0
     cameras: tuple[KnownCamera, ...] = ()
     model_host: Path | None = None
+    decode_apart: bool = False
 
     def __post_init__(self) -> None:
         _check_range("workers", self.workers, 0, 256)

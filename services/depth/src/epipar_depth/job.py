@@ -65,6 +65,7 @@ def handle(request: dict[str, Any], report: Report) -> dict[str, Any]:
             workers=int(request.get("workers", 0)),
             cameras=tuple(map(camera_from_json, request.get("cameras", []))),
             model_host=Path(host) if (host := request.get("model_host")) else None,
+            decode_apart=bool(request.get("decode_apart", False)),
         ),
         report,
     )

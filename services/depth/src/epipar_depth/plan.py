@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,6 +12,7 @@ from epipar_depth.engine import DepthOptions, KnownCamera, request_hash
 from epipar_depth.installed import make_engine
 from epipar_depth.job import handle, job_request
 from epipar_kit.errors import InvalidInputError, NotReadyError
+from epipar_kit.events import Report
 from epipar_kit.keys import checked_key
 from epipar_kit.output import OutputPlan
 from epipar_kit.store import ArtifactStore
@@ -161,8 +162,13 @@ def plan_depth(
         request_hash(source_sha256, call.options, engine.capabilities, beside),
         "epipar_depth.job",
         request,
-        in_process=(lambda given, report: handle(dict(given), report)) if warm else None,
+        in_process=_in_service if warm else None,
     )
+
+
+def _in_service(request: Mapping[str, Any], report: Report) -> dict[str, Any]:
+    """Do a job's work in a thread of this process, which decodes nothing that a caller sent."""
+    return handle({**request, "decode_apart": True}, report)
 
 
 def _stored(store: ArtifactStore, input_uri: str) -> tuple[str, Callable[[Path], Path]]:

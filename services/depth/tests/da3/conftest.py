@@ -62,3 +62,16 @@ def write_photos(folder: Path, count: int, width: int = 160, height: int = 120) 
     for index in range(count):
         part = wide[:, 10 * index : 10 * index + width]
         cv2.imwrite(str(folder / f"photo_{index:02d}.png"), part)
+
+
+class Cold:
+    """Hosts of which none is called warm."""
+
+    def __init__(self, pool: HostPool) -> None:
+        self._pool = pool
+
+    def address(self, model: str = "") -> Path:
+        return self._pool.address(model)
+
+    def warm_address(self, model: str) -> Path | None:
+        return None

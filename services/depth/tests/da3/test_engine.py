@@ -19,9 +19,6 @@ from epipar_depth.da3.settings import Da3Settings
 from epipar_depth.engine import (
     Da3Options,
     DepthOptions,
-    DepthRequest,
-    DepthResult,
-    KnownCamera,
     request_hash,
 )
 from epipar_kit.errors import (
@@ -32,69 +29,25 @@ from epipar_kit.errors import (
     LimitExceededError,
     NotReadyError,
 )
-from epipar_scene.cameras import Intrinsics
 from epipar_scene.content_hash import sha256_of_input
 from epipar_scene.folder import SceneFolder
 from epipar_scene.transforms import SPARSE_POINTS_PATH
 from services.depth.tests.da3.conftest import write_photos
-
-SIZE = (160, 120)
-
-
-class _Stop(Exception):  # noqa: N818 # a way out of a run
-    """The run is killed here."""
-
-
-class _Log:
-    """Keeps what was reported; may end the run."""
-
-    def __init__(self, stop_at: tuple[str, int] | None = None) -> None:
-        self.events: list[tuple[str, int]] = []
-        self._stop_at = stop_at
-
-    def __call__(self, stage: str, done: int, total: int, unit: str, message: str = "") -> None:
-        self.events.append((stage, done))
-        if (stage, done) == self._stop_at:
-            raise _Stop
-
-
-def _run(
-    pool: HostPool,
-    settings: Da3Settings,
-    source: Path,
-    output: Path,
-    *,
-    cameras: tuple[KnownCamera, ...] = (),
-    log: _Log | None = None,
-    **options: Any,
-) -> DepthResult:
-    da3 = Da3Options(**{"model": "tiny", "process_side_px": 140, **options})
-    request = DepthRequest(
-        source,
-        output,
-        sha256_of_input(source),
-        DepthOptions(da3=da3),
-        cameras=cameras,
-        model_host=pool.address(),
-    )
-    return Da3Engine(settings).run(request, log or _Log())
-
-
-def _cameras(count: int, unit: float = 1.0) -> tuple[KnownCamera, ...]:
-    poses = np.tile(np.eye(4), (count, 1, 1))
-    poses[:, 0, 3] = unit * np.arange(count)
-    return tuple(KnownCamera(Intrinsics(*SIZE, 150.0, 150.0, 80.0, 60.0), pose) for pose in poses)
-
-
-def _depths(output: Path) -> list[np.ndarray[Any, Any]]:
-    return [np.load(path) for path in sorted((output / "depth").glob("*.npy"))]
+from services.depth.tests.da3.running import (
+    SIZE,
+    Log,
+    Stop,
+    cameras_on_a_line,
+    depths_of,
+    run_engine,
+)
 
 
 def test_photos_become_a_whole_scene(
     pool: HostPool, settings: Da3Settings, photos: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "scene"
-    result = _run(pool, settings, photos, output)
+    result = run_engine(pool, settings, photos, output)
     assert (result.selected_frames, result.registered_frames, result.coverage) == (5, 5, 1.0)
     scene = SceneFolder.open(output)
     assert (scene.info.scale, scene.info.confidence_kind) == ("arbitrary", "SCORE")
@@ -109,7 +62,7 @@ def test_photos_become_a_whole_scene(
         assert frame.intrinsics.cy == pytest.approx(60)
     centres = np.stack([frame.cam_to_world[:3, 3] for frame in scene.frames])
     np.testing.assert_allclose(centres.mean(0), 0, atol=1e-6)
-    assert np.median(np.concatenate(_depths(output))) == pytest.approx(3, rel=0.2)
+    assert np.median(np.concatenate(depths_of(output))) == pytest.approx(3, rel=0.2)
     assert (output / SPARSE_POINTS_PATH).stat().st_size > 1000
     with Image.open(output / "images" / "frame_00001.jpg") as image:
         picture = np.asarray(image)[:, :, ::-1].astype(int)
@@ -120,7 +73,7 @@ def test_photos_become_a_whole_scene(
 def test_the_hash_is_the_one_that_the_plan_has(
     pool: HostPool, settings: Da3Settings, photos: Path, tmp_path: Path
 ) -> None:
-    _run(pool, settings, photos, tmp_path / "scene", accept_licence="X")
+    run_engine(pool, settings, photos, tmp_path / "scene", accept_licence="X")
     engine = Da3Engine(settings)
     options = DepthOptions(da3=Da3Options(model="tiny", process_side_px=140))
     wanted = request_hash(
@@ -133,7 +86,7 @@ def test_overlapping_chunks_are_joined_into_one_scene(
     pool: HostPool, settings: Da3Settings, tmp_path: Path
 ) -> None:
     write_photos(tmp_path / "photos", 9)
-    result = _run(pool, settings, tmp_path / "photos", tmp_path / "scene", chunk_frames=4)
+    result = run_engine(pool, settings, tmp_path / "photos", tmp_path / "scene", chunk_frames=4)
     assert result.registered_frames == 9
     assert SceneFolder.open(tmp_path / "scene").info.metrics["chunks"] > 2
 
@@ -142,11 +95,11 @@ def test_a_calibration_makes_the_score_a_probability(
     pool: HostPool, settings: Da3Settings, photos: Path, tmp_path: Path
 ) -> None:
     plain, fitted = tmp_path / "plain", tmp_path / "fitted"
-    _run(pool, settings, photos, plain)
+    run_engine(pool, settings, photos, plain)
     curve = Calibration("da3", "tiny", np.array([0.0, 1.0]), np.array([0.5, 0.7]))
     curve.save(tmp_path / "tiny.json")
     calibrated = replace(settings, calibration_dir=tmp_path)
-    _run(pool, calibrated, photos, fitted)
+    run_engine(pool, calibrated, photos, fitted)
     infos = [SceneFolder.open(folder).info for folder in (plain, fitted)]
     assert [info.confidence_kind for info in infos] == ["SCORE", "PROBABILITY_5PCT"]
     assert infos[0].content_hash != infos[1].content_hash
@@ -160,7 +113,7 @@ def test_a_calibration_makes_the_score_a_probability(
     assert models["tiny-b"].capabilities.confidence_kind == "SCORE"
     replace(curve, model="tiny-b").save(tmp_path / "tiny.json")
     with pytest.raises(CorruptArtifactError, match="fitted for da3 'tiny-b'"):
-        _run(pool, calibrated, photos, tmp_path / "wrong")
+        run_engine(pool, calibrated, photos, tmp_path / "wrong")
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -168,7 +121,7 @@ def test_one_image_and_two_are_scenes_too(
     pool: HostPool, settings: Da3Settings, tmp_path: Path, count: int
 ) -> None:
     write_photos(tmp_path / "few", count)
-    result = _run(pool, settings, tmp_path / "few", tmp_path / "scene")
+    result = run_engine(pool, settings, tmp_path / "few", tmp_path / "scene")
     assert result.registered_frames == count
     SceneFolder.open(tmp_path / "scene")
 
@@ -177,23 +130,23 @@ def test_a_killed_run_goes_on_from_its_finished_frames(
     pool: HostPool, settings: Da3Settings, photos: Path, tmp_path: Path
 ) -> None:
     """Cameras are known, so that chunks are 2, 2 and 1 and need no joint."""
-    known, whole, cut = _cameras(5), tmp_path / "whole", tmp_path / "cut"
-    _run(pool, settings, photos, whole, cameras=known, chunk_frames=2)
-    with pytest.raises(_Stop):
-        _run(
+    known, whole, cut = cameras_on_a_line(5), tmp_path / "whole", tmp_path / "cut"
+    run_engine(pool, settings, photos, whole, cameras=known, chunk_frames=2)
+    with pytest.raises(Stop):
+        run_engine(
             pool,
             settings,
             photos,
             cut,
             cameras=known,
             chunk_frames=2,
-            log=_Log(("depth", 3)),
+            log=Log(("depth", 3)),
         )
-    log = _Log()
-    result = _run(pool, settings, photos, cut, cameras=known, chunk_frames=2, log=log)
+    log = Log()
+    result = run_engine(pool, settings, photos, cut, cameras=known, chunk_frames=2, log=log)
     assert result.resumed_frames == 3
     assert min(done for stage, done in log.events if stage == "depth") == 3
-    for one, other in zip(_depths(whole), _depths(cut), strict=True):
+    for one, other in zip(depths_of(whole), depths_of(cut), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
@@ -206,15 +159,15 @@ def test_known_cameras_are_kept_and_give_the_unit(
     write_photos(tmp_path / "photos", count)
     medians = []
     for name, unit in (("small", 1.0), ("large", 10.0)):
-        cameras = _cameras(count, 0.0 if path == "still" else unit)
+        cameras = cameras_on_a_line(count, 0.0 if path == "still" else unit)
         output = tmp_path / name
-        _run(pool, settings, tmp_path / "photos", output, cameras=cameras)
+        run_engine(pool, settings, tmp_path / "photos", output, cameras=cameras)
         scene = SceneFolder.open(output)
         assert scene.info.scale == "arbitrary"  # the unit of the given cameras
         for frame, camera in zip(scene.frames, cameras, strict=True):
             np.testing.assert_allclose(frame.cam_to_world, camera.camera_to_world, atol=1e-9)
             assert frame.intrinsics.fx == pytest.approx(150)
-        medians.append(float(np.median(np.concatenate(_depths(output)))))
+        medians.append(float(np.median(np.concatenate(depths_of(output)))))
     if path in {"a line", "two views"}:
         assert medians[1] == pytest.approx(10 * medians[0], rel=1e-3)
     else:
@@ -225,12 +178,13 @@ def test_cameras_that_do_not_fit_the_images_are_refused(
     pool: HostPool, settings: Da3Settings, photos: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(InvalidInputError, match="4 cameras are given for 5 images"):
-        _run(pool, settings, photos, tmp_path / "a", cameras=_cameras(4))
+        run_engine(pool, settings, photos, tmp_path / "a", cameras=cameras_on_a_line(4))
     wrong = tuple(
-        replace(camera, intrinsics=camera.intrinsics.resized(80, 60)) for camera in _cameras(5)
+        replace(camera, intrinsics=camera.intrinsics.resized(80, 60))
+        for camera in cameras_on_a_line(5)
     )
     with pytest.raises(InvalidInputError, match="80x60; the images are 160x120"):
-        _run(pool, settings, photos, tmp_path / "b", cameras=wrong)
+        run_engine(pool, settings, photos, tmp_path / "b", cameras=wrong)
 
 
 @pytest.mark.parametrize(
@@ -245,9 +199,9 @@ def test_a_single_image_has_metres_only_with_a_metric_model_and_a_known_camera(
     pool: HostPool, settings: Da3Settings, tmp_path: Path, model: str, known: bool, scale: str
 ) -> None:
     write_photos(tmp_path / "one", 1)
-    cameras = _cameras(1) if known else ()
+    cameras = cameras_on_a_line(1) if known else ()
     output = tmp_path / "scene"
-    _run(pool, settings, tmp_path / "one", output, cameras=cameras, model=model)
+    run_engine(pool, settings, tmp_path / "one", output, cameras=cameras, model=model)
     info = SceneFolder.open(output).info
     assert (info.scale, info.confidence_kind) == (scale, "SCORE")
     assert (output / "sky" / "frame_00001.png").exists()
@@ -258,12 +212,14 @@ def test_sky_has_no_depth_and_no_confidence(
 ) -> None:
     write_photos(tmp_path / "one", 1)
     output = tmp_path / "scene"
-    _run(pool, settings, tmp_path / "one", output, cameras=_cameras(1), model="tiny-metric")
+    run_engine(
+        pool, settings, tmp_path / "one", output, cameras=cameras_on_a_line(1), model="tiny-metric"
+    )
     with Image.open(output / "sky" / "frame_00001.png") as image:
         sky = np.asarray(image) == 255
     with Image.open(output / "confidence" / "frame_00001.png") as image:
         confidence = np.asarray(image)
-    depth = _depths(output)[0]
+    depth = depths_of(output)[0]
     assert (depth[sky] == 0).all()
     assert (confidence[sky] == 0).all()
     assert ((confidence > 0) == (depth > 0)).all()
@@ -273,8 +229,10 @@ def test_models_that_see_one_image_take_many_only_with_cameras(
     pool: HostPool, settings: Da3Settings, photos: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(InvalidInputError, match="estimates no cameras"):
-        _run(pool, settings, photos, tmp_path / "a", model="tiny-mono")
-    _run(pool, settings, photos, tmp_path / "b", model="tiny-mono", cameras=_cameras(5))
+        run_engine(pool, settings, photos, tmp_path / "a", model="tiny-mono")
+    run_engine(
+        pool, settings, photos, tmp_path / "b", model="tiny-mono", cameras=cameras_on_a_line(5)
+    )
     assert SceneFolder.open(tmp_path / "b").info.counts.registered_frames == 5
 
 
@@ -283,11 +241,13 @@ def test_a_chunk_too_large_for_memory_is_halved(
     pool: HostPool, settings: Da3Settings, photos: Path, tmp_path: Path, known: bool
 ) -> None:
     """The model of this test runs out of memory with more than three images, as a card does."""
-    cameras = _cameras(5) if known else ()
-    result = _run(pool, settings, photos, tmp_path / "scene", model="tiny-greedy", cameras=cameras)
+    cameras = cameras_on_a_line(5) if known else ()
+    result = run_engine(
+        pool, settings, photos, tmp_path / "scene", model="tiny-greedy", cameras=cameras
+    )
     assert result.registered_frames == 5
     metrics = SceneFolder.open(tmp_path / "scene").info.metrics
-    assert known or metrics["chunk_halvings"] == 1
+    assert metrics["chunk_halvings"] > 0
 
 
 def test_a_device_too_small_for_one_image_is_told(
@@ -295,7 +255,7 @@ def test_a_device_too_small_for_one_image_is_told(
 ) -> None:
     with HostPool(replace(settings, memory_mib=11)) as small:
         with pytest.raises(LimitExceededError, match="smaller model") as refused:
-            _run(small, settings, photos, tmp_path / "scene", process_side_px=504)
+            run_engine(small, settings, photos, tmp_path / "scene", process_side_px=504)
         assert refused.value.reason == "OUT_OF_MEMORY"
 
 

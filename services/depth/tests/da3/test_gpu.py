@@ -55,7 +55,7 @@ def _images(count: int) -> dict[str, np.ndarray[Any, Any]]:
 
 
 @pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("dtype", ["fp32", "fp16", ""])
+@pytest.mark.parametrize("dtype", ["fp32", "fp16", "bf16", ""])
 def test_a_pass_gives_finite_depth_and_the_same_again(
     client: HostClient, model: str, dtype: str
 ) -> None:
@@ -67,8 +67,8 @@ def test_a_pass_gives_finite_depth_and_the_same_again(
 
 @pytest.mark.parametrize("model", MODELS)
 def test_the_memory_figures_bound_what_a_pass_takes(on_gpu: Da3Settings, model: str) -> None:
-    """Admission holds only if the registry does not promise too little; the benchmark measures."""
-    job = {"model": model, "device": "cuda:0", "dtype": "", "side": 504, "threads": 1}
+    """Admission holds only if the registry does not promise too little; and where it ends, halve."""
+    job = {"model": model, "device": "cuda:0", "dtypes": ["bf16"], "side": 504, "halve": True}
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.da3.one_model", json.dumps({**job, "frames": [2, 16]})],
         env={**os.environ, **on_gpu.to_environment()},
@@ -78,7 +78,12 @@ def test_the_memory_figures_bound_what_a_pass_takes(on_gpu: Da3Settings, model: 
     )
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["loaded_mib"] <= found["registry_base_mib"]
-    assert found["image_mib"] <= found["registry_image_mib"]
+    assert found["image_mib"]["bf16"] <= found["registry_image_mib"]
+    assert [row["images"] for row in found["rows"]] == [2, 16]
+    # With room for about five, sixteen fail in the card's own allocator, and a half of them go.
+    halving = found["halving"]
+    assert halving["failures"] >= 1
+    assert halving["went"] in {8, 4, 2}
 
 
 def test_what_fits_fits(on_gpu: Da3Settings) -> None:

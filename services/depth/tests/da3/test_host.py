@@ -25,7 +25,12 @@ from epipar_depth.da3.client import HostClient
 from epipar_depth.da3.companion import model_hosts
 from epipar_depth.da3.hosts import HostPool
 from epipar_depth.da3.settings import Da3Settings
-from epipar_kit.errors import CorruptArtifactError, InvalidInputError, WorkerDiedError
+from epipar_kit.errors import (
+    CorruptArtifactError,
+    InternalError,
+    InvalidInputError,
+    WorkerDiedError,
+)
 
 PATIENCE_S = 120.0
 
@@ -200,6 +205,28 @@ def test_a_killed_host_comes_back_and_its_job_does_not_notice(
     _until(lambda: not psutil.pid_exists(last))
 
 
+def test_a_device_that_fails_gets_a_new_host_and_one_without_memory_does_not(
+    staged: dict[str, str], settings: Da3Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process whose CUDA context is broken can never use the card again."""
+    fault = tmp_path / "fault"
+    monkeypatch.setenv("EPIPAR_TEST_FAULT", str(fault))
+    with HostPool(settings) as hosts, HostClient(hosts.address()) as client:
+        before = hosts.pids()
+        fault.write_text("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`")
+        with pytest.raises(OutOfMemory):
+            _ask(client, "tiny-faulty", count=4)
+        assert hosts.pids() == before
+        fault.write_text("CUDA error: an illegal memory access was encountered")
+        assert len(_ask(client, "tiny-faulty")["depth"]) == 3
+        assert hosts.pids() != before
+        fault.write_text("a fault of the model's own code")
+        last = hosts.pids()
+        with pytest.raises(InternalError):
+            _ask(client, "tiny-faulty")
+        assert hosts.pids() == last
+
+
 @pytest.mark.slow
 def test_a_chunk_that_kills_its_host_again_and_again_is_given_up(
     staged: dict[str, str], settings: Da3Settings
@@ -235,7 +262,7 @@ def test_a_host_dies_with_whoever_started_it(staged: dict[str, str]) -> None:
 
 _BUILD = """
 import json, torch
-from epipar_depth.da3.network import build_model
+from epipar_depth.da3.loading import build_model
 from epipar_depth.da3.registry import load_registry
 
 linspace = torch.linspace  # its numbers are looked at while a model is built
@@ -271,7 +298,7 @@ _SPOIL = """
 import json, sys, torch
 from pathlib import Path
 from safetensors.torch import load_file, save_file
-from epipar_depth.da3.network import build_model, load_strictly
+from epipar_depth.da3.loading import build_model, load_strictly
 from epipar_depth.da3.registry import load_registry
 from epipar_depth.da3.settings import Da3Settings
 from epipar_kit.errors import CorruptArtifactError

@@ -24,6 +24,7 @@ from epipar_kit.server import Service
 from epipar_kit.store import FolderStore
 from epipar_kit.testing import reason_of, serving
 from epipar_scene.folder import SceneFolder
+from services.depth.tests.da3.conftest import Cold
 
 PATIENCE_S = 120.0
 
@@ -168,7 +169,7 @@ async def test_a_cancelled_call_ends_and_leaves_the_device(
     with HostClient(pool.address()) as watcher:
         if warm:
             pool.warm("tiny-slow")
-        async with serving([_service(tmp_path, _Cold(pool) if not warm else pool)]) as channel:
+        async with serving([_service(tmp_path, Cold(pool) if not warm else pool)]) as channel:
             stub = pb_grpc.DepthServiceStub(channel)
             call = stub.Predict(_request(photos, "scenes/a", model="tiny-slow"))
             reading = asyncio.ensure_future(_drain(call))
@@ -180,19 +181,6 @@ async def test_a_cancelled_call_ends_and_leaves_the_device(
             assert not watcher.status().busy
             assert reading.done()
             assert await call.code() == grpc.StatusCode.CANCELLED
-
-
-class _Cold:
-    """Hosts of which none is called warm."""
-
-    def __init__(self, pool: HostPool) -> None:
-        self._pool = pool
-
-    def address(self, model: str = "") -> Path:
-        return self._pool.address(model)
-
-    def warm_address(self, model: str) -> Path | None:
-        return None
 
 
 async def _drain(call: Any) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -34,19 +35,35 @@ cam_dec:
   dim_in: 96
 """
 _SINGLE = """\
-__object__: {path: depth_anything_3.model.da3, name: DepthAnything3Net, args: as_params}
+__object__: {{path: depth_anything_3.model.da3, name: DepthAnything3Net, args: as_params}}
 net:
-  __object__: {path: epipar_tiny_da3, name: TinyBackbone, args: as_params}
+  __object__: {{path: epipar_tiny_da3, name: TinyBackbone, args: as_params}}
   out_layers: [2, 3, 4, 5]
   cat_token: false
   starts: -1
 head:
-  __object__: {path: depth_anything_3.model.dpt, name: DPT, args: as_params}
+  __object__: {{path: {head}, args: as_params}}
   dim_in: 48
   output_dim: 1
   features: 16
   out_channels: [8, 16, 24, 32]
 """
+_DPT = "depth_anything_3.model.dpt, name: DPT"
+_METRIC = _SINGLE.format(head=_DPT)
+
+
+def _nested(head: str) -> str:
+    """Return the architecture of both in one, as the published nested model has it."""
+    parts = {
+        "anyview": _VIEWS.format(backbone="TinyBackbone"),
+        "metric": _SINGLE.format(head=head),
+    }
+    head = "__object__: {path: depth_anything_3.model.da3, name: NestedDepthAnything3Net, args: as_params}"
+    inner = [f"{name}:\n" + textwrap.indent(text, "  ") for name, text in parts.items()]
+    return "\n".join([head, *inner])
+
+
+_NESTED: dict[str, Any] = {"metric": True, "sky": True}
 _SINGLES: dict[str, Any] = {"views": False, "poses": False, "sky": True}
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "tiny": (_VIEWS.format(backbone="TinyBackbone"), {}),
@@ -54,9 +71,13 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "tiny-greedy": (_VIEWS.format(backbone="GreedyBackbone"), {}),
     "tiny-slow": (_VIEWS.format(backbone="SlowBackbone"), {}),
     "tiny-crashing": (_VIEWS.format(backbone="CrashingBackbone"), {}),
+    "tiny-faulty": (_VIEWS.format(backbone="FaultyBackbone"), {}),
     "tiny-nc": (_VIEWS.format(backbone="TinyBackbone"), {"licence": "CC-BY-NC-4.0"}),
-    "tiny-metric": (_SINGLE, {**_SINGLES, "metric": True}),
-    "tiny-mono": (_SINGLE, _SINGLES),
+    "tiny-metric": (_METRIC, {**_SINGLES, "metric": True}),
+    "tiny-mono": (_METRIC, _SINGLES),
+    "tiny-nested": (_nested("epipar_tiny_da3, name: PatchySkyHead"), _NESTED),
+    "tiny-nested-indoors": (_nested(_DPT), _NESTED),
+    "tiny-nested-overcast": (_nested("epipar_tiny_da3, name: OvercastHead"), _NESTED),
 }
 
 

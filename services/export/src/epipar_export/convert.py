@@ -6,7 +6,7 @@ from typing import Any
 
 from epipar.export.v1 import export_service_pb2 as pb
 from epipar_export.manifest import FILE_NAME
-from epipar_export.options import ExportOptions, OutlierRemoval
+from epipar_export.options import ExportOptions, OutlierRemoval, SurfaceOptions
 from epipar_kit.errors import InvalidInputError
 from epipar_kit.messages import artifact_to_message, stored_artifact_to_message
 from epipar_kit.output import FinishedEvent
@@ -28,6 +28,12 @@ _DRACO_MODES: dict[int, str] = {
     pb.DRACO_MODE_SORTED: "sorted",
     pb.DRACO_MODE_PER_TILE: "per_tile",
 }
+_GEOMETRIES: dict[int, str] = {
+    pb.GEOMETRY_UNSPECIFIED: "points",
+    pb.GEOMETRY_POINTS: "points",
+    pb.GEOMETRY_SURFACE: "surface",
+    pb.GEOMETRY_POINTS_AND_SURFACE: "points_and_surface",
+}
 _NAMES = {"glb": "write_glb", "tiles": "write_tiles", "ply": "write_ply"}
 """Fields with presence that ExportOptions calls otherwise."""
 
@@ -38,7 +44,6 @@ def options_from_message(message: pb.ExportOptions) -> ExportOptions:
     Raises:
         InvalidInputError: CODEC_UNKNOWN, BAD_BITS or BAD_OPTION with the field.
     """
-    _refuse_surface(message)
     values: dict[str, Any] = {
         _NAMES.get(field.name, field.name): value
         for field, value in message.ListFields()
@@ -58,16 +63,11 @@ def options_from_message(message: pb.ExportOptions) -> ExportOptions:
             if outliers.HasField(name)
         }
         values["outlier_removal"] = OutlierRemoval(**given)
+    values["geometry"] = _choice("geometry", message.geometry, _GEOMETRIES)
+    if message.HasField("surface"):
+        fields = message.surface.ListFields()
+        values["surface"] = SurfaceOptions(**{field.name: value for field, value in fields})
     return ExportOptions(**values)
-
-
-def _refuse_surface(message: pb.ExportOptions) -> None:
-    if message.geometry not in {pb.GEOMETRY_UNSPECIFIED, pb.GEOMETRY_POINTS}:
-        raise InvalidInputError(
-            "BAD_OPTION",
-            "options.geometry",
-            "this version makes points only; leave geometry unset or use GEOMETRY_POINTS",
-        )
 
 
 def _choice(field: str, value: int, names: dict[int, str], reason: str = "BAD_OPTION") -> str:
@@ -96,6 +96,9 @@ def result_to_message(
         source_points=manifest["counts"]["source_points"],
         outlier_points=manifest["counts"]["outlier_points"],
         notes=manifest["notes"],
+        surface_levels=[
+            pb.SurfaceLevel(**level) for level in (manifest.get("surface") or {}).get("levels", ())
+        ],
     )
     if not event.cached:
         message.stage_seconds.update(event.result["stage_seconds"])

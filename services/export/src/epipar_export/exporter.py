@@ -2,50 +2,43 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from epipar_export.codecs import encoder_for, notes_for
+from epipar_export.clock import StageClock
+from epipar_export.clouds import Clouds, confident_clouds, survey_clouds
+from epipar_export.codecs import notes_for
 from epipar_export.collect import Collector, GridPoints
-from epipar_export.color import srgb_from_values
-from epipar_export.gltf import glb
+from epipar_export.facts import attribute_facts, grid_facts, tiles_facts
 from epipar_export.grid import grid_over
 from epipar_export.manifest import (
     FILE_NAME,
     ExportedFile,
     Level,
     export_hash,
-    exported_file,
     json_of,
     write_manifest,
 )
-from epipar_export.memory import give_back_freed_memory
-from epipar_export.morton import CODE_MASK, coordinates_from_codes
+from epipar_export.memory import give_back_large_blocks
 from epipar_export.options import ExportOptions
 from epipar_export.order import LEVEL_NAMES, OrderedPoints, nested_order
 from epipar_export.outliers import without_outliers
 from epipar_export.precompress import precompress
 from epipar_export.progress import Report, silent
 from epipar_export.read_scene import empty_scene, open_scene, read_scene
-from epipar_export.tiles import FOLDER, TilesResult, write_tiles
-from epipar_kit.errors import typed_storage_errors
-from epipar_scene.atomic import atomic_file
-from epipar_scene.cameras import world_from_gltf
+from epipar_export.surface.pipeline import SurfaceJob, SurfaceLevel, SurfaceResult
+from epipar_export.tiles import FOLDER, TilesResult
+from epipar_export.workspace import Workspace
+from epipar_export.write_files import FileWriter
+from epipar_kit.errors import InvalidInputError, typed_storage_errors
 from epipar_scene.clouds import PointCloud
-from epipar_scene.ply import write_ply
 
 MAX_THREADS = 16
-_PLY_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +70,7 @@ class ExportResult:
         outlier_points: removed as outliers.
         stage_seconds: wall time by stage.
         notes: what a person should know.
+        surface_levels: preview, medium, full of the surface; empty where none was asked for.
     """
 
     content_hash: str
@@ -86,22 +80,7 @@ class ExportResult:
     outlier_points: int
     stage_seconds: dict[str, float]
     notes: tuple[str, ...]
-
-
-class _Clock:
-    """Wall time by stage."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = round(time.perf_counter() - start, 3)
-            give_back_freed_memory()
+    surface_levels: tuple[SurfaceLevel, ...] = ()
 
 
 def export_scene(request: ExportRequest, report: Report = silent) -> ExportResult:
@@ -109,18 +88,21 @@ def export_scene(request: ExportRequest, report: Report = silent) -> ExportResul
 
     Raises:
         NotFoundError: NOT_FOUND, there is no such folder.
-        NotReadyError: SCENE_INCOMPLETE, or SCENE_EMPTY where no depth is known.
+        NotReadyError: SCENE_INCOMPLETE, or SCENE_EMPTY where no depth is known or no surface
+            comes of it.
+        InvalidInputError: BAD_OPTION, the surface's voxel size does not do for this scene.
         CorruptArtifactError: CORRUPT_ARTIFACT, a file of the scene is not what it must be.
         StorageFullError: DISK_FULL.
     """
-    clock = _Clock()
+    clock = StageClock()
     folder = open_scene(request.scene_dir)
     input_hash = folder.info.content_hash
     with _pool(request.threads) as (pool, threads), typed_storage_errors():
-        job = _Job(request.output_dir, request.options, pool, threads, report, clock)
+        surface = SurfaceJob(folder, request.output_dir, request.options, pool, report)
+        job = _Job(request.output_dir, request.options, pool, threads, report, clock, surface)
         return job.run(
             "read",
-            lambda: read_scene(folder, request.options, pool, report),
+            lambda workspace: read_scene(folder, request.options, pool, workspace, report),
             input_hash,
             request.scene_dir.name,
         )
@@ -136,47 +118,64 @@ def export_cloud(
     input_hash: str | None = None,
     name: str = "cloud",
 ) -> ExportResult:
-    """Export a cloud in memory.
+    """Export a cloud in memory; see export_clouds."""
+    return export_clouds(
+        lambda: [cloud], output_dir, options, report,
+        threads=threads, input_hash=input_hash, name=name,
+    )  # fmt: skip
+
+
+def export_clouds(
+    clouds: Clouds,
+    output_dir: Path,
+    options: ExportOptions | None = None,
+    report: Report = silent,
+    *,
+    threads: int = 0,
+    input_hash: str | None = None,
+    name: str = "cloud",
+) -> ExportResult:
+    """Export clouds as one, of which memory need hold only one at a time.
 
     Args:
-        cloud: world axes.
+        clouds: gives the same clouds each time it is called, which is twice; world axes.
         output_dir: as in ExportRequest.
         options: default as in ExportOptions.
         report: told the progress.
         threads: as in ExportRequest.
-        input_hash: what stands for the cloud in content_hash; default: hashed from its bytes.
-        name: what to call it in messages.
+        input_hash: what stands for the clouds in content_hash; default: hashed from their bytes.
+        name: what to call them in messages.
 
     Raises:
-        NotReadyError: SCENE_EMPTY, it has no point.
+        InvalidInputError: BAD_OPTION, a surface is asked for: it takes a scene's views.
+        NotReadyError: SCENE_EMPTY, they have no point.
         StorageFullError: DISK_FULL.
     """
     options = options or ExportOptions()
-    clock = _Clock()
-    if options.min_confidence > 0:
-        cloud = cloud.take(cloud.confidence >= 255 * options.min_confidence)
-    if not len(cloud):
+    if options.geometry != "points":
+        raise InvalidInputError(
+            "BAD_OPTION", "options.geometry", f"geometry is {options.geometry!r}; for a cloud it "
+            "must be 'points'",
+        )  # fmt: skip
+    survey = survey_clouds(clouds, options.min_confidence, with_hash=input_hash is None)
+    if survey.box is None:
         raise empty_scene(name)
-    if input_hash is None:
-        input_hash = _cloud_hash(cloud)
+    grid = grid_over(survey.box[0], survey.box[1], options.position_bits)
     with _pool(threads) as (pool, count), typed_storage_errors():
-        job = _Job(output_dir, options, pool, count, report, clock)
-        return job.run(
-            "quantise", lambda: _points_of(cloud, options, pool, report), input_hash, name
-        )
+        job = _Job(output_dir, options, pool, count, report, StageClock())
 
+        def read(workspace: Workspace) -> GridPoints:
+            collector = Collector(
+                grid, options.memory_points, pool, workspace, survey.points, report
+            )
+            done = 0
+            for cloud in confident_clouds(clouds, options.min_confidence):
+                collector.add(cloud)
+                done += len(cloud)
+                report("quantise", done, survey.points, "points", "")
+            return collector.finish()
 
-def _points_of(
-    cloud: PointCloud, options: ExportOptions, pool: Executor, report: Report
-) -> GridPoints:
-    low = cloud.positions.min(axis=0).astype(np.float64)
-    high = cloud.positions.max(axis=0).astype(np.float64)
-    # glTF's y and z point the other way.
-    box = np.array([low[0], -high[1], -high[2]]), np.array([high[0], -low[1], -low[2]])
-    collector = Collector(grid_over(*box, options.position_bits), options.memory_points, pool)
-    collector.add(cloud)
-    report("quantise", len(cloud), len(cloud), "points", "")
-    return collector.finish()
+        return job.run("quantise", read, input_hash or survey.sha256, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,15 +187,31 @@ class _Job:
     pool: Executor
     threads: int
     report: Report
-    clock: _Clock
+    clock: StageClock
+    surface: SurfaceJob | None = None
 
     def run(
-        self, stage: str, read: Callable[[], GridPoints], input_hash: str, name: str
+        self, stage: str, read: Callable[[Workspace], GridPoints], input_hash: str, name: str
     ) -> ExportResult:
         """Read the points, here so that nobody else holds them, and write every file."""
+        with Workspace(self.output) as workspace:
+            return self._run(workspace, stage, read, input_hash, name)
+
+    def _run(
+        self,
+        workspace: Workspace,
+        stage: str,
+        read: Callable[[Workspace], GridPoints],
+        input_hash: str,
+        name: str,
+    ) -> ExportResult:
         self._clear()
+        surface = self._made_surface()
+        if surface is not None and self.options.geometry == "surface":
+            counts = {"source_points": surface.facts["source_pixels"], "outlier_points": 0}
+            return self._finish(None, input_hash, name, counts, (), [], None, surface)
         with self.clock.stage(stage):
-            points = read()
+            points = read(workspace)
         kept = points
         if self.options.outlier_removal is not None:
             with self.clock.stage("outliers"):
@@ -208,13 +223,13 @@ class _Job:
             "source_points": points.source_points,
             "far_points": points.outside_points,
             "merged_points": points.merged_points,
-            "merge_cell_steps": 1 << points.coarser,
+            "points_on_disk": len(points.keys) if workspace.is_on_disk else 0,
             "outlier_points": outliers,
         }
         del points
         with self.clock.stage("order"):
             ordered = nested_order(
-                kept, self.options, self.pool,
+                kept, self.options, self.pool, workspace,
                 lambda done, total: self.report("order", done, total, "levels", ""),
             )  # fmt: skip
         del kept
@@ -222,81 +237,38 @@ class _Job:
             "dropped_points": ordered.dropped_points,
             "thinned_points": ordered.thinned_points,
         }
-        files, tiles = self._write_files(ordered)
+        files, tiles = FileWriter(
+            self.output, self.options, self.pool, self.report, self.clock
+        ).write(ordered)
         levels = _levels(ordered, files)
-        return self._finish(ordered, input_hash, name, facts, levels, files, tiles)
+        return self._finish(ordered, input_hash, name, facts, levels, files, tiles, surface)
+
+    def _made_surface(self) -> SurfaceResult | None:
+        if self.surface is None or self.options.geometry == "points":
+            return None
+        with self.clock.stage("surface"):
+            return self.surface.run()
 
     def _clear(self) -> None:
         """Remove what an interrupted export left, its manifest first."""
         (self.output / FILE_NAME).unlink(missing_ok=True)
         shutil.rmtree(self.output / FOLDER, ignore_errors=True)
-        for pattern in ("scene_*.glb*", "tileset.json*", "cloud.ply"):
+        for pattern in ("scene_*.glb*", "surface_*.glb*", "tileset.json*", "cloud.ply"):
             for left in self.output.glob(pattern):
                 left.unlink()
 
-    def _write_files(self, ordered: OrderedPoints) -> tuple[list[ExportedFile], TilesResult | None]:
-        files: list[ExportedFile] = []
-        tiles: TilesResult | None = None
-        if self.options.write_tiles:
-            with self.clock.stage("tiles"):
-                tiles = write_tiles(
-                    ordered, encoder_for(self.options), self.output, self.pool,
-                    lambda done, total: self.report("tiles", done, total, "points", ""),
-                )  # fmt: skip
-                files.append(exported_file(self.output / "tileset.json"))
-        if self.options.write_glb:
-            with self.clock.stage("encode"):
-                files += self._write_glbs(ordered)
-        if self.options.write_ply:
-            with self.clock.stage("ply"):
-                path = self.output / "cloud.ply"
-                write_ply(path, self._clouds(ordered))
-                files.append(exported_file(path))
-        return files, tiles
-
-    def _write_glbs(self, ordered: OrderedPoints) -> list[ExportedFile]:
-        encoder = encoder_for(self.options)
-        files = []
-        for number, (name, level) in enumerate(zip(LEVEL_NAMES, ordered.levels, strict=True)):
-            self.report("encode", number, len(LEVEL_NAMES), "levels", name)
-            blocks = encoder.blocks(
-                ordered.keys[: level.points],
-                ordered.values[: level.points],
-                has_provenance=ordered.has_provenance,
-                mapper=self.pool.map,
-            )
-            data = glb(blocks, ordered.grid)
-            path = self.output / f"scene_{name}.glb"
-            with atomic_file(path) as stream:
-                stream.write(data)
-            files.append(exported_file(path, data, number))
-        self.report("encode", len(LEVEL_NAMES), len(LEVEL_NAMES), "levels", "")
-        return files
-
-    def _clouds(self, ordered: OrderedPoints) -> Iterator[PointCloud]:
-        for start in range(0, len(ordered.keys), _PLY_CHUNK):
-            keys = ordered.keys[start : start + _PLY_CHUNK]
-            values = ordered.values[start : start + _PLY_CHUNK]
-            places = ordered.grid.positions(coordinates_from_codes(keys & np.uint64(CODE_MASK)))
-            provenance = (keys >> np.uint64(48)).astype(np.uint8)
-            yield PointCloud(
-                world_from_gltf(places.astype(np.float32)),
-                srgb_from_values(values).copy(),
-                (values >> np.uint32(24)).astype(np.uint8),
-                provenance if ordered.has_provenance else None,
-            )
-            self.report("ply", start + len(keys), len(ordered.keys), "points", "")
-
     def _finish(
         self,
-        ordered: OrderedPoints,
+        ordered: OrderedPoints | None,
         input_hash: str,
         name: str,
         facts: dict[str, int],
         levels: tuple[Level, ...],
         files: list[ExportedFile],
         tiles: TilesResult | None,
+        surface: SurfaceResult | None,
     ) -> ExportResult:
+        files = [*files, *(surface.files if surface is not None else ())]
         siblings: dict[str, int] = {}
         if self.options.precompress:
             names = [file.uri for file in files if not file.uri.endswith((".ply", "tileset.json"))]
@@ -307,18 +279,20 @@ class _Job:
                     lambda done, total: self.report("precompress", done, total, "files", ""),
                 )  # fmt: skip
         digest = export_hash(input_hash, self.options)
-        notes = tuple(notes_for(self.options))
+        notes = tuple(notes_for(self.options)) if ordered is not None else ()
+        notes += surface.notes if surface is not None else ()
         content = {
             "content_hash": digest,
             "scene": {"name": name, "content_hash": input_hash},
             "options": self.options.to_dict(),
-            "grid": _grid_facts(ordered),
+            "grid": None if ordered is None else grid_facts(ordered),
             "counts": facts,
             "levels": json_of(levels),
-            "tiles": None if tiles is None else _tiles_facts(tiles),
+            "tiles": None if tiles is None else tiles_facts(tiles),
             "artifacts": json_of(tuple(files)),
             "precompressed_bytes": siblings,
-            "attributes": _attribute_facts(ordered, self.options),
+            "attributes": {} if ordered is None else attribute_facts(ordered, self.options),
+            "surface": None if surface is None else surface.facts,
             "notes": list(notes),
             "timings": dict(self.clock.seconds),
         }
@@ -332,6 +306,7 @@ class _Job:
             outlier_points=facts["outlier_points"],
             stage_seconds=dict(self.clock.seconds),
             notes=notes,
+            surface_levels=() if surface is None else surface.levels,
         )
 
 
@@ -343,46 +318,9 @@ def _levels(ordered: OrderedPoints, files: list[ExportedFile]) -> tuple[Level, .
     )
 
 
-def _grid_facts(ordered: OrderedPoints) -> dict[str, Any]:
-    corners = coordinates_from_codes(ordered.keys & np.uint64(CODE_MASK))
-    places = ordered.grid.positions(np.stack([corners.min(axis=0), corners.max(axis=0)]))
-    return {
-        "axes": "glTF: x right, y up, z backward",
-        "bits": ordered.grid.bits,
-        "origin": list(ordered.grid.origin),
-        "step": ordered.grid.step,
-        "bounding_box": {"min": places[0].tolist(), "max": places[1].tolist()},
-    }
-
-
-def _tiles_facts(tiles: TilesResult) -> dict[str, Any]:
-    facts = asdict(tiles)
-    del facts["files"]
-    return facts
-
-
-def _attribute_facts(ordered: OrderedPoints, options: ExportOptions) -> dict[str, str]:
-    error = 0 if options.codec == "none" else options.color_tolerance
-    facts = {
-        "POSITION": "grid coordinates, exact; the node's scale and translation place them",
-        "COLOR_0": f"linear, 16 bits; at most {error} of 255 steps from the source after sRGB",
-        "_CONFIDENCE": "uint8 normalized, exact",
-    }
-    if ordered.has_provenance:
-        facts["_PROVENANCE"] = "uint8, exact: 0 = observed"
-    return facts
-
-
-def _cloud_hash(cloud: PointCloud) -> str:
-    digest = hashlib.sha256()
-    arrays = [cloud.positions, cloud.colors, cloud.confidence, cloud.provenance]
-    for array in arrays:
-        digest.update(b"-" if array is None else np.ascontiguousarray(array).data)
-    return digest.hexdigest()
-
-
 @contextmanager
 def _pool(threads: int) -> Iterator[tuple[Executor, int]]:
+    give_back_large_blocks()
     count = threads or min(len(os.sched_getaffinity(0)), MAX_THREADS)
     with ThreadPoolExecutor(count, thread_name_prefix="export") as pool:
         yield pool, count

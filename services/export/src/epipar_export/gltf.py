@@ -1,4 +1,4 @@
-"""Binary glTF (GLB) of point clouds: the container and the JSON, for any codec.
+"""Binary glTF (GLB) of points and triangles: the container and the JSON, for any codec.
 
 Source: glTF 2.0 specification; EXT_meshopt_compression, KHR_meshopt_compression,
 KHR_mesh_quantization, KHR_draco_mesh_compression.
@@ -6,17 +6,19 @@ KHR_mesh_quantization, KHR_draco_mesh_compression.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 from epipar_export.grid import Grid
 
 FLOAT, UNSIGNED_BYTE, UNSIGNED_SHORT = 5126, 5121, 5123
-POINTS = 0
-ARRAY_BUFFER = 34962
+BYTE, UNSIGNED_INT = 5120, 5125
+POINTS, TRIANGLES = 0, 4
+ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER = 34962, 34963
 GENERATOR = "epipar-export"
 
 Json = dict[str, Any]
@@ -24,11 +26,11 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """One vertex attribute of a block of points.
+    """One vertex attribute of a block.
 
     Attributes:
-        semantic: "POSITION", "COLOR_0", "_CONFIDENCE", "_PROVENANCE".
-        component_type: FLOAT, UNSIGNED_BYTE or UNSIGNED_SHORT.
+        semantic: "POSITION", "NORMAL", "COLOR_0", "_CONFIDENCE", "_PROVENANCE".
+        component_type: FLOAT, BYTE, UNSIGNED_BYTE or UNSIGNED_SHORT.
         kind: "SCALAR" or "VEC3", "VEC4".
         normalized: whether integers stand for 0..1.
         stride: bytes from point to point in the decoded view, a multiple of 4.
@@ -51,14 +53,17 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Points that make one primitive.
+    """Points, or triangles on them, that make one primitive.
 
     Attributes:
-        count: how many.
+        count: how many points.
         attributes: what each has.
         compression: name of the meshopt extension, "KHR_draco_mesh_compression", or "".
         whole: the Draco buffer, where the block is coded as a whole.
         ids: Draco's id of each attribute, in order.
+        index_count: three for each triangle; 0 where the block is a cloud.
+        indices: the stored uint32 indices, or what meshopt made of them; empty where the block is
+            coded as a whole.
     """
 
     count: int
@@ -66,10 +71,17 @@ class Block:
     compression: str = ""
     whole: bytes = b""
     ids: tuple[int, ...] = ()
+    index_count: int = 0
+    indices: bytes = b""
 
 
 def glb(blocks: Sequence[Block], grid: Grid) -> bytes:
-    """Return a GLB with one primitive of points for each block, placed by the grid."""
+    """Return a GLB with one primitive for each block, placed by the grid."""
+    return b"".join(glb_parts(blocks, grid))
+
+
+def glb_parts(blocks: Sequence[Block], grid: Grid) -> list[bytes]:
+    """Return what glb() does in parts, whose bytes are not copied."""
     builder = _Builder()
     primitives = [builder.primitive(block) for block in blocks]
     node: Json = {"mesh": 0, "translation": list(grid.origin), "scale": [grid.step] * 3}
@@ -85,7 +97,7 @@ def glb(blocks: Sequence[Block], grid: Grid) -> bytes:
     }
     if builder.extensions:
         document["extensionsUsed"] = document["extensionsRequired"] = sorted(builder.extensions)
-    return _container(document, builder.data)
+    return [*_head(document, builder.size), *builder.parts]
 
 
 class _Builder:
@@ -95,17 +107,21 @@ class _Builder:
         self.accessors: list[Json] = []
         self.views: list[Json] = []
         self.extensions: set[str] = set()
-        self.data = bytearray()
+        self.parts: list[bytes] = []
+        self.size = 0
         self._decoded_bytes = 0
         self._fallback = ""
 
     def primitive(self, block: Block) -> Json:
-        primitive: Json = {"mode": POINTS, "attributes": {}}
+        primitive: Json = {"mode": TRIANGLES if block.index_count else POINTS, "attributes": {}}
         if block.compression:
             self.extensions.add(block.compression)
         for attribute in block.attributes:
             primitive["attributes"][attribute.semantic] = len(self.accessors)
             self.accessors.append(self._accessor(block, attribute))
+        if block.index_count:
+            primitive["indices"] = len(self.accessors)
+            self.accessors.append(self._indices(block))
         if block.whole:
             ids = zip(block.attributes, block.ids, strict=True)
             primitive["extensions"] = {
@@ -119,7 +135,7 @@ class _Builder:
 
     def buffers(self) -> list[Json]:
         """Return the buffers; meshopt's decoded views lie in a second one that has no bytes."""
-        stored: Json = {"byteLength": len(self.data)}
+        stored: Json = {"byteLength": self.size}
         if not self._fallback:
             return [stored]
         fallback = {
@@ -145,6 +161,24 @@ class _Builder:
             self.views.append(self._view(block, attribute))
         return accessor
 
+    def _indices(self, block: Block) -> Json:
+        accessor: Json = {
+            "componentType": UNSIGNED_INT, "count": block.index_count, "type": "SCALAR"
+        }  # fmt: skip
+        if block.whole:
+            return accessor
+        accessor["bufferView"] = len(self.views)
+        placed = self._place(block.indices)
+        layout = {"target": ELEMENT_ARRAY_BUFFER}
+        if block.compression:
+            coded = {"byteStride": 4, "mode": "TRIANGLES", "count": block.index_count}
+            self.views.append(
+                self._coded_view(block, placed | coded, layout, 4 * block.index_count)
+            )
+        else:
+            self.views.append(placed | layout)
+        return accessor
+
     def _view(self, block: Block, attribute: Attribute) -> Json:
         placed = self._place(attribute.data)
         layout = {"byteStride": attribute.stride, "target": ARRAY_BUFFER}
@@ -155,7 +189,9 @@ class _Builder:
         }  # fmt: skip
         if attribute.filter != "NONE":
             coded["filter"] = attribute.filter
-        size = block.count * attribute.stride
+        return self._coded_view(block, coded, layout, block.count * attribute.stride)
+
+    def _coded_view(self, block: Block, coded: Json, layout: Json, size: int) -> Json:
         view = {
             "buffer": 1,
             "byteOffset": self._decoded_bytes,
@@ -168,22 +204,30 @@ class _Builder:
         return view
 
     def _place(self, data: bytes) -> Json:
-        view = {"buffer": 0, "byteOffset": len(self.data), "byteLength": len(data)}
-        self.data += data
-        self.data += bytes(-len(self.data) % 4)
+        view = {"buffer": 0, "byteOffset": self.size, "byteLength": len(data)}
+        padding = bytes(-len(data) % 4)
+        self.parts += [data, padding]
+        self.size += len(data) + len(padding)
         return view
 
 
-def _container(document: Json, data: bytearray) -> bytes:
+def _head(document: Json, size: int) -> list[bytes]:
+    """Return what stands before the binary data, which is `size` bytes long."""
     text = json.dumps(document, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 4)
-    total = 12 + 8 + len(text) + 8 + len(data)
-    return b"".join(
-        [
-            struct.pack("<4sII", b"glTF", 2, total),
-            struct.pack("<I4s", len(text), b"JSON"),
-            text,
-            struct.pack("<I4s", len(data), b"BIN\0"),
-            data,
-        ]
-    )
+    total = 12 + 8 + len(text) + 8 + size
+    return [
+        struct.pack("<4sII", b"glTF", 2, total),
+        struct.pack("<I4s", len(text), b"JSON"),
+        text,
+        struct.pack("<I4s", size, b"BIN\0"),
+    ]
+
+
+def write_parts(stream: IO[bytes], parts: list[bytes]) -> tuple[int, str]:
+    """Write parts one after the other; returns their bytes in all and their sha256."""
+    digest = hashlib.sha256()
+    for part in parts:
+        stream.write(part)
+        digest.update(part)
+    return sum(map(len, parts)), digest.hexdigest()

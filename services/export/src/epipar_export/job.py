@@ -10,6 +10,7 @@ from epipar_export.exporter import ExportRequest, ExportResult, export_scene
 from epipar_export.manifest import ExportedFile, Level
 from epipar_export.options import options_from_dict
 from epipar_export.progress import Report
+from epipar_export.surface.pipeline import SurfaceLevel
 from epipar_kit.work import work_main
 
 
@@ -29,6 +30,7 @@ def result_from_dict(values: dict[str, Any]) -> ExportResult:
     values["levels"] = tuple(Level(**level) for level in values["levels"])
     values["artifacts"] = tuple(ExportedFile(**file) for file in values["artifacts"])
     values["notes"] = tuple(values["notes"])
+    values["surface_levels"] = tuple(SurfaceLevel(**level) for level in values["surface_levels"])
     return ExportResult(**values)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from epipar_kit.errors import InvalidInputError
@@ -11,10 +11,12 @@ from epipar_kit.errors import InvalidInputError
 Codec = Literal["meshopt", "draco", "none"]
 MeshoptExtension = Literal["KHR", "EXT"]
 DracoMode = Literal["sorted", "per_tile"]
+Geometry = Literal["points", "surface", "points_and_surface"]
 
 CODECS: tuple[str, ...] = get_args(Codec)
 MESHOPT_EXTENSIONS: tuple[str, ...] = get_args(MeshoptExtension)
 DRACO_MODES: tuple[str, ...] = get_args(DracoMode)
+GEOMETRIES: tuple[str, ...] = get_args(Geometry)
 ENCODINGS = ("zstd", "br")
 
 MIN_BITS, MAX_BITS = 8, 16
@@ -22,6 +24,8 @@ MIN_PREVIEW_POINTS, MAX_PREVIEW_POINTS = 100, 10_000_000
 MAX_POINTS = 100_000_000
 MAX_DROP_PERCENT = 90.0
 MAX_COLOR_TOLERANCE = 8
+MIN_TRIANGLES, MAX_TRIANGLES = 100, 100_000_000
+MIN_MEMORY_MIB, MAX_MEMORY_MIB = 16, 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,33 @@ class OutlierRemoval:
     def __post_init__(self) -> None:
         _check_whole("outlier_removal.neighbors", self.neighbors, 2, 64)
         _check_real("outlier_removal.std_ratio", self.std_ratio, 0.1, 10.0)
+
+
+@dataclass(frozen=True, slots=True)
+class SurfaceOptions:
+    """Settings of a surface.
+
+    Attributes:
+        voxel_size: side of a voxel, scene units, positive; None is chosen from the depth maps'
+            resolution and noise, and widened where the memory does not do.
+        preview_triangles: most triangles of the level "preview", at least 100.
+        medium_triangles: most triangles of the level "medium", at least preview_triangles.
+        memory_mib: memory of the voxels at most, MiB, 16 to 65536.
+    """
+
+    voxel_size: float | None = None
+    preview_triangles: int = 50_000
+    medium_triangles: int = 500_000
+    memory_mib: int = 1024
+
+    def __post_init__(self) -> None:
+        if self.voxel_size is not None:
+            _check_real("surface.voxel_size", self.voxel_size, 1e-12, 1e12)
+        low = MIN_TRIANGLES
+        _check_whole("surface.preview_triangles", self.preview_triangles, low, MAX_TRIANGLES)
+        low = self.preview_triangles
+        _check_whole("surface.medium_triangles", self.medium_triangles, low, MAX_TRIANGLES)
+        _check_whole("surface.memory_mib", self.memory_mib, MIN_MEMORY_MIB, MAX_MEMORY_MIB)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +96,9 @@ class ExportOptions:
         precompress: encodings written beside each GLB and JSON file: "zstd" (.zst), "br" (.br).
         memory_points: most distinct points held while a scene is read, at least 1 million; beyond
             it, points are merged in cells twice as wide.
+        geometry: what to make of the scene; a surface alone takes no setting of the points but
+            codec, meshopt_extension, position_bits, color_tolerance and precompress.
+        surface: settings of the surface, where one is made.
 
     Raises:
         InvalidInputError: CODEC_UNKNOWN, BAD_BITS or BAD_OPTION with the field, the value seen and
@@ -89,8 +123,11 @@ class ExportOptions:
     write_ply: bool = True
     precompress: tuple[str, ...] = ()
     memory_points: int = 30_000_000
+    geometry: Geometry = "points"
+    surface: SurfaceOptions = field(default_factory=SurfaceOptions)
 
     def __post_init__(self) -> None:
+        _check_choice("geometry", self.geometry, GEOMETRIES)
         _check_choice("codec", self.codec, CODECS, "CODEC_UNKNOWN")
         _check_choice("meshopt_extension", self.meshopt_extension, MESHOPT_EXTENSIONS)
         _check_choice("draco_mode", self.draco_mode, DRACO_MODES)
@@ -128,6 +165,9 @@ class ExportOptions:
         """Return the options as JSON values; options_from_dict reads them back."""
         values = asdict(self)
         values["precompress"] = list(self.precompress)
+        if self.geometry == "points":
+            # As before there were surfaces: what was exported then keeps its hash.
+            del values["geometry"], values["surface"]
         return values
 
 
@@ -145,6 +185,8 @@ def options_from_dict(values: dict[str, Any]) -> ExportOptions:
     values["precompress"] = tuple(values.get("precompress", ()))
     if values.get("outlier_removal") is not None:
         values["outlier_removal"] = OutlierRemoval(**values["outlier_removal"])
+    if values.get("surface") is not None:
+        values["surface"] = SurfaceOptions(**values["surface"])
     return ExportOptions(**values)
 
 

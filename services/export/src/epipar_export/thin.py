@@ -1,30 +1,20 @@
-"""Poisson-like thinning: keep points at least a radius apart, the confident ones first.
-
-Dart throwing on the octree's cells of side 2**k >= radius: cell after cell in Morton order, inside
-a cell in order of confidence, a point is kept if no kept point of the 27 cells around is nearer
-than the radius. The result is maximal: every candidate lies within the radius of a kept point.
-Shards of the Morton curve run in parallel. Cells at a shard's border run first, alone, so that no
-two threads ever look at the same cell, and the result does not depend on the number of threads.
-
-Source: R. L. Cook, "Stochastic sampling in computer graphics", 1986 (dart throwing).
-"""
+"""Thinning to a number of points: the radius that leaves nearly so many is searched."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 
+from epipar_export.darts import shift_of, thin_to_radius
 from epipar_export.kernels import Int, jit
-from epipar_export.morton import U64, compact, encode
-from epipar_scene.arrays import I64, U8, Bools
+from epipar_export.morton import U64, compact, encode, occupied_by_level
+from epipar_export.workspace import Workspace
+from epipar_scene.arrays import U8, Bools
 
-I32 = np.ndarray[Any, np.dtype[np.int32]]
-
-SHARDS = 16
 SAMPLE_POINTS = 400_000
 SAMPLE_RUNS = 24
 
@@ -42,270 +32,13 @@ class Thinned:
     radius: float
 
 
-@jit
-def _cell_starts(codes: U64, shift: Int) -> I64:
-    by = np.uint64(shift)
-    cells = 1
-    for i in range(1, len(codes)):
-        if (codes[i] >> by) != (codes[i - 1] >> by):
-            cells += 1
-    starts = np.empty(cells + 1, np.int64)
-    starts[0] = 0
-    cell = 1
-    for i in range(1, len(codes)):
-        if (codes[i] >> by) != (codes[i - 1] >> by):
-            starts[cell] = i
-            cell += 1
-    starts[cells] = len(codes)
-    return starts
-
-
-@jit
-def _slot(key: Int, mask: Int) -> Int:
-    mixed = np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)
-    return np.int64((mixed >> np.uint64(32)) & np.uint64(mask))
-
-
-@jit
-def _find_brick(brick: Int, table: I64, bricks: U64) -> Int:
-    mask = len(table) - 1
-    slot = _slot(brick, mask)
-    while table[slot] >= 0:
-        if bricks[table[slot]] == np.uint64(brick):
-            return table[slot]
-        slot = (slot + 1) & mask
-    return -1
-
-
-@jit
-def _build_bricks(codes: U64, starts: I64, shift: Int) -> tuple[U64, I32, I64]:
-    """Index the cells by bricks of 4x4x4: (brick codes, (bricks, 64) cell or -1, hash table)."""
-    by = np.uint64(shift + 6)
-    count = 1
-    for cell in range(1, len(starts) - 1):
-        if (codes[starts[cell]] >> by) != (codes[starts[cell - 1]] >> by):
-            count += 1
-    bricks = np.empty(count, np.uint64)
-    cells = np.full((count, 64), -1, np.int32)
-    size = 4
-    while size < 2 * count:
-        size *= 2
-    table = np.full(size, -1, np.int64)
-    brick = -1
-    for cell in range(len(starts) - 1):
-        code = codes[starts[cell]] >> np.uint64(shift)
-        if brick < 0 or bricks[brick] != code >> np.uint64(6):
-            brick += 1
-            bricks[brick] = code >> np.uint64(6)
-            slot = _slot(bricks[brick], size - 1)
-            while table[slot] >= 0:
-                slot = (slot + 1) & (size - 1)
-            table[slot] = brick
-        cells[brick, np.int64(code & np.uint64(63))] = cell
-    return bricks, cells, table
-
-
-@jit
-def _bricks_around(brick: Int, limit: Int, bricks: U64, table: I64, around: I64) -> None:
-    """Fill the 27 indices of a brick and its neighbours, x fastest; -1 where there is none."""
-    bx, by, bz = (
-        np.int64(compact(brick)),
-        np.int64(compact(brick >> np.uint64(1))),
-        np.int64(compact(brick >> np.uint64(2))),
-    )
-    slot = 0
-    for z in range(bz - 1, bz + 2):
-        for y in range(by - 1, by + 2):
-            for x in range(bx - 1, bx + 2):
-                outside = min(x, y, z) < 0 or max(x, y, z) > limit
-                around[slot] = -1 if outside else _find_brick(encode(x, y, z), table, bricks)
-                slot += 1
-
-
-@jit
-def _mark_borders(
-    codes: U64, starts: I64, shift: Int, limit: Int, bounds: U64, shard_of: U8, border: U8
-) -> None:
-    """Find each cell's shard, and whether a neighbour may be in another one.
-
-    Morton codes grow with every coordinate, so all 27 cells lie between the codes of two corners.
-    """
-    for cell in range(len(starts) - 1):
-        code = codes[starts[cell]] >> np.uint64(shift)
-        x, y, z = compact(code), compact(code >> np.uint64(1)), compact(code >> np.uint64(2))
-        low = encode(max(x, 1) - 1, max(y, 1) - 1, max(z, 1) - 1)
-        high = encode(min(x + 1, limit), min(y + 1, limit), min(z + 1, limit))
-        own = np.searchsorted(bounds, code, side="right") - 1
-        shard_of[cell] = own
-        first = np.searchsorted(bounds, low, side="right") - 1
-        last = np.searchsorted(bounds, high, side="right") - 1
-        border[cell] = first != own or last != own
-
-
-@jit
-def _gather_near(
-    code: Int, side: Int, around: I64, cells: I32, codes: U64, starts: I64, chosen: I32,
-    counts: I32, radius: float, near: I64,
-) -> Int:  # fmt: skip
-    """Copy the kept points around a cell that can be within the radius of a point in it."""
-    cx, cy, cz = (
-        np.int64(compact(code)),
-        np.int64(compact(code >> np.uint64(1))),
-        np.int64(compact(code >> np.uint64(2))),
-    )
-    ox, oy, oz = (cx >> 2) - 1, (cy >> 2) - 1, (cz >> 2) - 1
-    found = 0
-    limit = radius * radius
-    for z in range(cz - 1, cz + 2):
-        for y in range(cy - 1, cy + 2):
-            for x in range(cx - 1, cx + 2):
-                brick = around[((z >> 2) - oz) * 9 + ((y >> 2) - oy) * 3 + (x >> 2) - ox]
-                if brick < 0:
-                    continue
-                other = cells[brick, np.int64(encode(x & 3, y & 3, z & 3))]
-                if other < 0:
-                    continue
-                for k in range(starts[other], starts[other] + counts[other]):
-                    point = codes[chosen[k]]
-                    px, py, pz = (
-                        np.int64(compact(point)),
-                        np.int64(compact(point >> np.uint64(1))),
-                        np.int64(compact(point >> np.uint64(2))),
-                    )
-                    gx = max(cx * side - px, px - (cx + 1) * side + 1, 0)
-                    gy = max(cy * side - py, py - (cy + 1) * side + 1, 0)
-                    gz = max(cz * side - pz, pz - (cz + 1) * side + 1, 0)
-                    if gx * gx + gy * gy + gz * gz < limit and found < len(near):
-                        near[found, 0], near[found, 1], near[found, 2] = px, py, pz
-                        found += 1
-    return found
-
-
-@jit
-def _is_free(px: Int, py: Int, pz: Int, near: I64, found: Int, limit: float) -> bool:
-    for k in range(found - 1, -1, -1):
-        gx, gy, gz = near[k, 0] - px, near[k, 1] - py, near[k, 2] - pz
-        if gx * gx + gy * gy + gz * gz < limit:
-            return False
-    return True
-
-
-@jit
-def _by_confidence(begin: Int, end: Int, codes: U64, confidence: U8, keys: U64) -> U64:
-    """Return sort keys of a cell's points, the most confident first; the low 24 bits say which.
-
-    Among equals a scrambled code decides, so that no direction is preferred.
-    """
-    if end - begin > len(keys):
-        keys = np.empty(end - begin, np.uint64)
-    keys = keys[: end - begin]
-    for i in range(begin, end):
-        scrambled = (codes[i] * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(48)
-        rank = (np.uint64(255 - confidence[i]) << np.uint64(16)) | scrambled
-        keys[i - begin] = (rank << np.uint64(32)) | np.uint64(i - begin)
-    if len(keys) > 32:
-        keys.sort()
-        return keys
-    for i in range(1, len(keys)):
-        key = keys[i]
-        j = i - 1
-        while j >= 0 and keys[j] > key:
-            keys[j + 1] = keys[j]
-            j -= 1
-        keys[j + 1] = key
-    return keys
-
-
-@jit
-def _thin_cells(
-    which: Int, shard_of: U8, border: U8, codes: U64, confidence: U8, starts: I64, shift: Int,
-    bricks: U64, cells: I32, table: I64, chosen: I32, counts: I32, radius: float,
-) -> None:  # fmt: skip
-    """Thin the inner cells of one shard, or, where `which` is negative, all border cells."""
-    near = np.empty((4096, 3), np.int64)
-    room = np.empty(1024, np.uint64)
-    around = np.empty(27, np.int64)
-    side = np.int64(1) << np.int64(shift // 3)
-    brick_limit = ((np.int64(1) << np.int64(16 - shift // 3)) - 1) >> 2
-    brick = np.uint64(0xFFFFFFFFFFFFFFFF)
-    for cell in range(len(starts) - 1):
-        if (which < 0) != (border[cell] != 0) or (which >= 0 and shard_of[cell] != which):
-            continue
-        begin, end = starts[cell], starts[cell + 1]
-        code = codes[begin] >> np.uint64(shift)
-        if code >> np.uint64(6) != brick:
-            brick = code >> np.uint64(6)
-            _bricks_around(brick, brick_limit, bricks, table, around)
-        found = _gather_near(code, side, around, cells, codes, starts, chosen, counts, radius, near)
-        kept = 0
-        for key in _by_confidence(begin, end, codes, confidence, room):
-            i = begin + np.int64(key & np.uint64(0xFFFFFFFF))
-            px = np.int64(compact(codes[i]))
-            py = np.int64(compact(codes[i] >> np.uint64(1)))
-            pz = np.int64(compact(codes[i] >> np.uint64(2)))
-            if _is_free(px, py, pz, near, found, radius * radius):
-                chosen[begin + kept] = i
-                kept += 1
-                if found < len(near):
-                    near[found, 0], near[found, 1], near[found, 2] = px, py, pz
-                    found += 1
-        counts[cell] = kept
-
-
-@jit
-def _mark_kept(starts: I64, chosen: I32, counts: I32, kept: Bools) -> None:
-    for cell in range(len(counts)):
-        for k in range(starts[cell], starts[cell] + counts[cell]):
-            kept[chosen[k]] = True
-
-
-def thin_to_radius(codes: U64, confidence: U8, radius: float, pool: Executor) -> Bools:
-    """Keep a maximal set of points at least `radius` apart.
-
-    Args:
-        codes: (N,) sorted Morton codes, distinct, nothing above bit 47.
-        confidence: (N,) uint8; inside a cell the larger goes first.
-        radius: grid steps, at least 1.
-        pool: runs the shards; its size does not change the result.
-
-    Returns:
-        (N,) mask of the points that stay.
-    """
-    shift = _shift_of(radius)
-    starts = _cell_starts(codes, shift)
-    cells = len(starts) - 1
-    index = _build_bricks(codes, starts, shift)
-    # Bounds of the shards: equal shares of the points, as codes of cells.
-    firsts = codes[np.linspace(0, len(codes), SHARDS, endpoint=False).astype(np.int64)]
-    bounds = np.unique(np.concatenate([np.zeros(1, np.uint64), firsts >> np.uint64(shift)]))
-    shard_of, border = np.zeros(cells, np.uint8), np.zeros(cells, np.uint8)
-    _mark_borders(codes, starts, shift, (1 << (16 - shift // 3)) - 1, bounds, shard_of, border)
-    chosen, counts = np.empty(len(codes), np.int32), np.zeros(cells, np.int32)
-
-    def run(which: int) -> None:
-        _thin_cells(
-            which,
-            shard_of,
-            border,
-            codes,
-            confidence,
-            starts,
-            shift,
-            *index,
-            chosen,
-            counts,
-            radius,
-        )
-
-    run(-1)
-    list(pool.map(run, range(len(bounds))))
-    kept = np.zeros(len(codes), np.bool_)
-    _mark_kept(starts, chosen, counts, kept)
-    return kept
-
-
 def thin_to_count(
-    codes: U64, confidence: U8, limit: int, pool: Executor, check: Callable[[], None] = lambda: None
+    codes: U64,
+    confidence: U8,
+    limit: int,
+    pool: Executor,
+    workspace: Workspace,
+    check: Callable[[], None] = lambda: None,
 ) -> Thinned:
     """Thin to at most `limit` points, and to nearly that many.
 
@@ -316,6 +49,7 @@ def thin_to_count(
         confidence: as for thin_to_radius.
         limit: most points to keep, at least 1.
         pool: as for thin_to_radius.
+        workspace: as for thin_to_radius.
         check: called between passes; what it raises ends the search.
     """
     radius = _guess_radius(codes, limit)
@@ -324,7 +58,7 @@ def thin_to_count(
     best: Thinned | None = None
     for _ in range(8):
         check()
-        kept = thin_to_radius(codes, confidence, radius, pool)
+        kept = thin_to_radius(codes, confidence, radius, pool, workspace)
         count = int(kept.sum())
         if count <= limit and (best is None or count > int(best.kept.sum())):
             best = Thinned(kept, radius)
@@ -345,10 +79,11 @@ def _radius_by_sample(
     rows = (begins[:, None] + np.arange(length)).ravel()
     some, their_confidence = codes[rows], confidence[rows]
     wanted = 0.925 * limit / len(codes)
+    in_memory = Workspace(Path())
     for _ in range(6):
-        kept = thin_to_radius(some, their_confidence, radius, pool)
+        kept = thin_to_radius(some, their_confidence, radius, pool, in_memory)
         inner = np.empty(len(some), np.bool_)
-        _mark_inner(some, length, _shift_of(radius), inner)
+        _mark_inner(some, length, shift_of(radius), inner)
         if inner.mean() < 0.05:
             inner[:] = True
         ratio = float(kept[inner].mean()) / wanted
@@ -381,37 +116,15 @@ def _cut(kept: Bools, radius: float, limit: int) -> Thinned:
     return Thinned(mask, radius)
 
 
-@jit
-def _occupied_by_level(codes: U64) -> I64:
-    """Count the occupied cells of side 2**level, for the levels 0 to 16."""
-    changes = np.zeros(18, np.int64)
-    for i in range(1, len(codes)):
-        different = codes[i] ^ codes[i - 1]
-        level = 0
-        while different != 0:
-            different >>= np.uint64(3)
-            level += 1
-        changes[level] += 1
-    occupied = np.ones(17, np.int64)
-    for level in range(17):
-        for above in range(level + 1, 18):
-            occupied[level] += changes[above]
-    return occupied
-
-
 def _guess_radius(codes: U64, limit: int) -> float:
     """Return the side, in steps, of the cells of which about `limit` are occupied."""
-    occupied = _occupied_by_level(codes)
+    occupied = occupied_by_level(codes)
     level = int(np.argmax(occupied <= limit)) if occupied[-1] <= limit else 16
     if level == 0:
         return 1.0
     # Between two octree levels the count falls like a power of the side.
     power = max(float(np.log2(occupied[level - 1] / occupied[level])), 0.5)
     return float(2.0**level * (occupied[level] / limit) ** (1 / power))
-
-
-def _shift_of(radius: float) -> int:
-    return 3 * min(max(int(np.ceil(np.log2(max(radius, 1.0)))), 0), 16)
 
 
 __all__ = ["Thinned", "thin_to_count", "thin_to_radius"]

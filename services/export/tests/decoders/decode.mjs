@@ -1,6 +1,7 @@
 // Decodes GLBs as three.js does: node decode.mjs OUT_FOLDER FILE.glb...
 // For FILE number i it writes OUT/i.json (the primitives, their attributes and matrices) and OUT/i.bin
-// (each attribute's values as float64, denormalised, in the order of the JSON).
+// (each attribute's values as float64, denormalised, in the order of the JSON; a mesh's triangles are
+// the attribute "index").
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import draco3d from "draco3d";
@@ -29,12 +30,15 @@ async function threePrimitives(bytes) {
   gltf.scene.updateMatrixWorld(true);
   const primitives = [];
   gltf.scene.traverse((object) => {
-    if (!object.isPoints) return;
+    if (!object.isPoints && !object.isMesh) return;
     const attributes = Object.entries(object.geometry.attributes).map(([name, attribute]) => ({
       name,
       itemSize: attribute.itemSize,
       values: values(attribute),
     }));
+    if (object.isMesh) {
+      attributes.push({ name: "index", itemSize: 3, values: Float64Array.from(object.geometry.index.array) });
+    }
     primitives.push({ matrix: object.matrixWorld.elements, attributes });
   });
   return primitives;
@@ -54,6 +58,18 @@ function dracoAttribute(draco, decoder, cloud, name, id, accessor) {
   return { name, itemSize, values: out };
 }
 
+function dracoTriangles(draco, decoder, mesh, accessor) {
+  const out = new Float64Array(3 * mesh.num_faces());
+  if (out.length !== accessor.count) throw new Error(`${out.length} indices; the file says ${accessor.count}`);
+  const face = new draco.DracoInt32Array();
+  for (let t = 0; t < mesh.num_faces(); t++) {
+    decoder.GetFaceFromMesh(mesh, t, face);
+    for (let k = 0; k < 3; k++) out[3 * t + k] = face.GetValue(k);
+  }
+  draco.destroy(face);
+  return { name: "index", itemSize: 3, values: out };
+}
+
 async function dracoPrimitives(bytes, json, binary) {
   const draco = await draco3d.createDecoderModule();
   const node = json.nodes[0];
@@ -65,12 +81,16 @@ async function dracoPrimitives(bytes, json, binary) {
     const decoder = new draco.Decoder();
     const buffer = new draco.DecoderBuffer();
     buffer.Init(new Int8Array(binary.buffer, binary.byteOffset + view.byteOffset, view.byteLength), view.byteLength);
-    const cloud = new draco.PointCloud();
-    const status = decoder.DecodeBufferToPointCloud(buffer, cloud);
+    const isMesh = primitive.mode === 4;
+    const cloud = isMesh ? new draco.Mesh() : new draco.PointCloud();
+    const status = isMesh
+      ? decoder.DecodeBufferToMesh(buffer, cloud)
+      : decoder.DecodeBufferToPointCloud(buffer, cloud);
     if (!status.ok()) throw new Error(status.error_msg());
     const attributes = Object.entries(extension.attributes).map(([name, id]) =>
       dracoAttribute(draco, decoder, cloud, name, id, json.accessors[primitive.attributes[name]]),
     );
+    if (isMesh) attributes.push(dracoTriangles(draco, decoder, cloud, json.accessors[primitive.indices]));
     return { matrix, attributes };
   });
 }

@@ -157,6 +157,19 @@ def test_a_job_bears_the_runs_hash_and_the_templates_limits(world):
     assert spec["template"]["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "1"
 
 
+def test_a_job_is_told_its_place_in_the_trace(world, monkeypatch):
+    place = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    monkeypatch.setenv("TRACEPARENT", place)
+    world.complete()
+    (job,) = world.cluster.jobs()
+    (told,) = [
+        variable["value"]
+        for variable in job["spec"]["template"]["spec"]["containers"][0]["env"]
+        if variable["name"] == "TRACEPARENT"
+    ]
+    assert told == place
+
+
 def test_a_second_caller_attaches_to_the_same_job(world, begin):
     flag = world.path / "go"
     first = begin(world.complete, f"hold:{flag}", "one")
@@ -240,6 +253,13 @@ def test_bad_input_fails_at_once_and_names_its_field(world):
     with pytest.raises(InvalidInputError, match="the fake says BAD_INPUT") as caught:
         world.complete("fail:BAD_INPUT:3:settings.tile_px")
     assert caught.value.field == "options.nerfiller.tile_px"
+    assert len(world.cluster.pods()) == 1
+
+
+def test_a_gpu_too_small_for_the_smallest_batches_is_not_held_again(world):
+    with pytest.raises(LimitExceededError, match="the fake says OUT_OF_MEMORY") as caught:
+        world.complete("fail:OUT_OF_MEMORY:5:")
+    assert caught.value.reason == "OUT_OF_MEMORY"
     assert len(world.cluster.pods()) == 1
 
 

@@ -5,6 +5,7 @@ import { JobService } from '../../gen/epipar/scene/v1/job_service_pb';
 import { SceneService } from '../../gen/epipar/scene/v1/scene_service_pb';
 import type { Connection } from '../connection';
 import { isAway, problemOf } from './errors';
+import { traced } from './traceparent';
 
 export type JobClient = Client<typeof JobService>;
 export type SceneClient = Client<typeof SceneService>;
@@ -31,7 +32,7 @@ export function makeTransport(connection: Connection, baseUrl = window.location.
     useBinaryFormat: true,
     // A watch passes timeoutMs: 0, it lives as long as its signal.
     defaultTimeoutMs: UNARY_TIMEOUT_MS,
-    interceptors: [tellConnection(connection)],
+    interceptors: [tellConnection(connection), traced],
   });
 }
 

@@ -1,7 +1,7 @@
 /** One job, live: what it does now, how long still, and what can be done about it. */
 import { html, nothing, type PropertyValues, type TemplateResult } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
-import { Job_State, type Job } from '../../gen/epipar/scene/v1/job_service_pb';
+import { Job_Kind, Job_State, type Job } from '../../gen/epipar/scene/v1/job_service_pb';
 import { problemOf, problemOfFailure } from '../api/errors';
 import { duration, millis, remaining } from '../format';
 import type { JobView as LiveJob } from '../jobs/job_hub';
@@ -94,11 +94,14 @@ export class JobPanel extends Part {
 
   private failure(job: Job): TemplateResult {
     if (!job.failure) return html``;
-    const again = this.app.starter.canRepeat(job)
-      ? html`<button class="button" ?disabled=${this.asking} @click=${() => void this.repeat(job)}>
-          ${icon('retry')}Try again with the same upload
-        </button>`
-      : html`<a class="button" href="#/">${icon('upload')}Upload again</a>`;
+    const again = html`
+      ${this.againButton(job, 'Try again')}
+      ${
+        job.kind === Job_Kind.RECONSTRUCTION
+          ? html`<a class="button" href="#/">${icon('upload')}Upload another</a>`
+          : nothing
+      }
+    `;
     return html`<div class="gap-below">${problemCard(problemOfFailure(job.failure), again)}</div>`;
   }
 
@@ -115,18 +118,18 @@ export class JobPanel extends Part {
             </button>`
           : nothing
       }
-      ${
-        job.state === Job_State.CANCELLED && this.app.starter.canRepeat(job)
-          ? html`<button
-              class="button"
-              ?disabled=${this.asking}
-              @click=${() => void this.repeat(job)}
-            >
-              ${icon('retry')}Start again
-            </button>`
-          : nothing
-      }
+      ${job.state === Job_State.CANCELLED ? this.againButton(job, 'Start again') : nothing}
     `;
+  }
+
+  private againButton(job: Job, words: string): TemplateResult {
+    return html`<button
+      class="button"
+      ?disabled=${this.asking}
+      @click=${() => void this.again(job)}
+    >
+      ${icon('retry')}${words}
+    </button>`;
   }
 
   private cancel(job: Job): Promise<void> {
@@ -136,9 +139,9 @@ export class JobPanel extends Part {
     });
   }
 
-  private repeat(job: Job): Promise<void> {
+  private again(job: Job): Promise<void> {
     return this.attempt('The job was not started', async () => {
-      const started = await this.app.starter.repeat(job);
+      const started = await this.app.starter.again(job);
       window.location.hash = hrefOf(started.name);
     });
   }

@@ -14,12 +14,14 @@ const TWO = 'jobs/two34567abcd';
 
 let scripts: Map<string, ScriptedJob>;
 let calls: { name: string; after: number; signal: AbortSignal }[];
+let retried: { name: string; requestId: string }[];
 let client: JobClient;
 
 beforeEach(() => {
   sessionStorage.clear();
   scripts = new Map([ONE, TWO].map((name) => [name, scriptJob(name, 'scenes/s', Job_Kind.EXPORT)]));
   calls = [];
+  retried = [];
   const find = (name: string): ScriptedJob => {
     const script = scripts.get(name);
     if (!script) throw new ConnectError(`${name} does not exist`, Code.NotFound);
@@ -37,11 +39,11 @@ beforeEach(() => {
             signal.addEventListener('abort', end);
           });
       },
-      startReconstruction: ({ upload, scene, requestId }) => {
-        const job = jobNow(find(ONE));
-        job.scene = `${upload} ${scene} ${requestId.length}`;
-        return { job };
+      retryJob: ({ name, requestId }) => {
+        retried.push({ name, requestId });
+        return { job: jobNow(find(TWO)) };
       },
+      startExport: () => ({}),
     });
   });
   client = makeClients(transport).jobs;
@@ -116,21 +118,20 @@ describe('JobHub', () => {
 });
 
 describe('JobStarter', () => {
-  it('repeats what this browser asked for, with the same upload, into the same scene', async () => {
-    localStorage.clear();
+  it('has a failed job tried again by the gateway, each time as a request of its own', async () => {
     const starter = new JobStarter(client);
-    const job = await starter.reconstruction({ upload: 'uploads/u', requestId: 'u' });
-    expect(job.scene).toBe('uploads/u  1');
-    const known = new JobStarter(client);
-    expect(known.canRepeat(job)).toBe(true);
-    job.scene = 'scenes/s';
-    expect((await known.repeat(job)).scene).toBe('uploads/u scenes/s 32');
+    const failed = jobNow(scriptJob(ONE, 'scenes/s', Job_Kind.EXPORT));
+    expect((await starter.again(failed)).name).toBe(TWO);
+    await starter.again(failed);
+    expect(retried.map(({ name }) => name)).toEqual([ONE, ONE]);
+    const [first, second] = retried.map(({ requestId }) => requestId);
+    expect(first).toMatch(/^[0-9a-f]{32}$/);
+    expect(second).not.toBe(first);
   });
 
-  it('does not pretend to know what another browser asked for', async () => {
-    localStorage.clear();
-    const job = jobNow(scriptJob(TWO, 'scenes/s', Job_Kind.EXPORT));
-    expect(new JobStarter(client).canRepeat(job)).toBe(false);
-    await expect(new JobStarter(client).repeat(job)).rejects.toThrow(TWO);
+  it('says so where a gateway answers without a job', async () => {
+    await expect(new JobStarter(client).export({ scene: 'scenes/s' })).rejects.toThrow(
+      'without a job',
+    );
   });
 });

@@ -20,13 +20,15 @@ from pathlib import Path
 from typing import Any
 
 from epipar_depth.da3.registry import ModelSpec, find_model, load_registry
-from epipar_depth.da3.residents import DeviceFullError, MemoryBounds, Residents
+from epipar_depth.da3.residents import DeviceFullError, DeviceLostError, MemoryBounds, Residents
 from epipar_depth.da3.scheduler import Cancelled, JobQueue, Scheduler
 from epipar_depth.da3.settings import Da3Settings
 from epipar_depth.da3.wire import ConnectionEndedError, Message, receive, send
 from epipar_kit.errors import EpiparError, InternalError, error_to_dict, typed_error
 
 log = logging.getLogger(__name__)
+
+_DEVICE_LOST = 75  # exit status
 
 
 class ModelHost:
@@ -154,6 +156,11 @@ def _run(work: Callable[[], Message], reply: Callable[[Message], None]) -> None:
         return
     except DeviceFullError as error:
         answer = Message({"device_full": error.fits})
+    except DeviceLostError as error:
+        # Every later pass of this process would fail too: the service starts another host, and
+        # jobs ask that one again.
+        log.critical("device_lost: %s", error)
+        os._exit(_DEVICE_LOST)
     except Exception as error:
         typed = typed_error(error)
         if isinstance(typed, InternalError) or not isinstance(error, EpiparError):

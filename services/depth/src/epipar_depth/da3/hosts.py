@@ -9,21 +9,20 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
 from pathlib import Path
 from typing import Self
 
 import structlog
 
 from epipar_depth.da3.client import HostClient, HostStatus
+from epipar_depth.da3.interpreter import missing_packages, unavailable
 from epipar_depth.da3.settings import Da3Settings
 from epipar_kit.errors import EngineUnavailableError, EpiparError
 
 log = structlog.get_logger(__name__)
 
-_PACKAGES = ("torch", "depth_anything_3", "safetensors", "einops", "omegaconf", "addict")
 _START_S = 120.0
 _ANSWER_S = 30.0
 _END_S = 2.0
@@ -154,35 +153,6 @@ def devices_of(settings: Da3Settings) -> list[str]:
             bool(re.fullmatch(r"nvidia\d+", path.name)) for path in Path("/dev").glob("nvidia*")
         )
     return [f"cuda:{number}" for number in range(count)] if count > 1 else ["auto"]
-
-
-@cache
-def missing_packages(python: str) -> tuple[str, ...]:
-    """Return which packages of the model host an interpreter lacks; imports none of them."""
-    program = (
-        "import importlib.util, sys\n"
-        "print(' '.join(n for n in sys.argv[1:] if importlib.util.find_spec(n) is None))"
-    )
-    names = (*_PACKAGES, "epipar_depth")
-    try:
-        done = subprocess.run(  # noqa: S603 - the operator's own interpreter, no shell
-            [python, "-P", "-c", program, *names], capture_output=True, timeout=60, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return names
-    return tuple(done.stdout.decode().split())
-
-
-def unavailable(python: str, missing: Sequence[str]) -> EngineUnavailableError:
-    """Return the error that says what is missing and how to get it."""
-    return EngineUnavailableError(
-        "ENGINE_UNAVAILABLE",
-        f"engine 'da3' needs {', '.join(missing)}, which {python} does not have; install "
-        "epipar-depth[da3] and services/depth/da3-requirements.txt there (see docs/da3.md), or "
-        "name an interpreter that has them in EPIPAR_DEPTH_DA3_PYTHON",
-        retry_after_s=None,
-        engine="da3",
-    )
 
 
 class _Host:

@@ -11,9 +11,6 @@ from epipar_depth.chunks import ChunkPrediction, FrameSink, JoinedFrame, OutOfMe
 from epipar_depth.da3.predictor import Da3Predictor
 from epipar_kit.errors import LimitExceededError
 
-MOST_CHUNK_FRAMES = 60
-"""Of a pass, however much memory there is: attention grows with the square, and so does a cancel."""
-
 
 @dataclass(frozen=True, slots=True)
 class Joined:
@@ -37,6 +34,7 @@ def predict_apart(predictor: Da3Predictor, sink: FrameSink, count: int, size: in
         LimitExceededError: OUT_OF_MEMORY, not even a frame alone fits.
     """
     resumed = sum(map(sink.has, range(count)))
+    halvings = 0
     while True:
         pieces = np.array_split(np.arange(count), -(-count // size))
         try:
@@ -50,15 +48,9 @@ def predict_apart(predictor: Da3Predictor, sink: FrameSink, count: int, size: in
                     "OUT_OF_MEMORY", f"a frame alone does not fit: {error}", subject="memory"
                 ) from None
             size //= 2
+            halvings += 1
         else:
-            return Joined(count, resumed)
-
-
-def chunk_size(predictor: Da3Predictor, wanted: int) -> int:
-    """Return how many frames a pass is to have: as wanted, else what fits, within bounds."""
-    if wanted:
-        return wanted
-    return max(1, min(MOST_CHUNK_FRAMES, predictor.fitting_frames()))
+            return Joined(count, resumed, {"chunk_halvings": float(halvings)})
 
 
 def _put(sink: FrameSink, frames: list[int], predicted: ChunkPrediction) -> None:

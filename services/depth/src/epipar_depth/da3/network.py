@@ -1,4 +1,4 @@
-"""Depth Anything 3 on a device: built, loaded strictly, run. The one module that imports torch."""
+"""Depth Anything 3 on a device: models that run, and what they say as arrays."""
 
 from __future__ import annotations
 
@@ -12,23 +12,22 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 import torch
-from depth_anything_3.cfg import create_object, load_config
-from depth_anything_3.registry import MODEL_REGISTRY
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
+from epipar_depth.da3.loading import Model, build_model, load_strictly
+from epipar_depth.da3.nested import is_nested, run_nested
 from epipar_depth.da3.registry import ModelSpec
+from epipar_depth.da3.residents import DeviceLostError
 from epipar_depth.da3.self_agreement import self_agreement
 from epipar_depth.da3.settings import Da3Settings
 from epipar_depth.da3.weights import WEIGHTS_NAME, verify
-from epipar_kit.errors import CorruptArtifactError, InvalidInputError
+from epipar_kit.errors import InvalidInputError
 from epipar_scene.arrays import F32, F64, U8
 
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
 _SKY_THRESHOLD = 0.3  # the model code's own
 _LEAST_SCALE = 0.1  # of given cameras, as the model was trained
-_UNUSED = ("gs_head.", "gs_adapter.")  # Gaussian splats: heads that are not built
+_NO_MEMORY = ("can't allocate memory", "not enough memory", "STATUS_ALLOC_FAILED")
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 
@@ -36,12 +35,14 @@ class TorchDevice:
     """A GPU, or the CPU.
 
     Args:
-        name: "auto" (the first GPU, else the CPU), "cpu" or "cuda:0".
+        name: "auto" (the first GPU, else the CPU), "cpu", "cuda" (the first) or "cuda:1".
         settings: where weights lie, threads.
     """
 
     def __init__(self, name: str, settings: Da3Settings) -> None:
-        chosen = ("cuda:0" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+        if name == "auto":
+            name = "cuda" if torch.cuda.is_available() else "cpu"
+        chosen = "cuda:0" if name == "cuda" else name
         self._settings = settings
         self.device = torch.device(chosen)
         if self.device.type == "cpu":
@@ -69,7 +70,8 @@ class TorchDevice:
         with _building(self.device):
             model = build_model(spec)
         load_strictly(spec, model, folder / WEIGHTS_NAME)
-        return TorchNetwork(spec, model.to(self.device), self.device)
+        model.to(self.device)
+        return TorchNetwork(spec, model, self.device)
 
     def release(self) -> None:
         """Give back what dropped models and failed passes held."""
@@ -81,9 +83,10 @@ class TorchDevice:
 class TorchNetwork:
     """A loaded model."""
 
-    def __init__(self, spec: ModelSpec, model: torch.nn.Module, device: torch.device) -> None:
+    def __init__(self, spec: ModelSpec, model: Model, device: torch.device) -> None:
         self._spec = spec
-        self._model = model.eval().requires_grad_(False)
+        self._model = model
+        model.eval().requires_grad_(False)
         self._device = device
         self._check: Callable[[], None] = lambda: None
         for module in model.modules():
@@ -114,6 +117,7 @@ class TorchNetwork:
 
         Raises:
             MemoryError: the device has no memory for so many images.
+            DeviceLostError: the device failed; this process cannot use it any more.
             InvalidInputError: BAD_OPTION, the device cannot compute in this dtype.
         """
         self._check = check
@@ -125,8 +129,11 @@ class TorchNetwork:
         except torch.OutOfMemoryError as error:
             raise MemoryError(str(error)[:200]) from None
         except RuntimeError as error:
-            if "can't allocate memory" in str(error) or "not enough memory" in str(error):
-                raise MemoryError(str(error)[:200]) from None
+            text = str(error)
+            if any(sign in text for sign in _NO_MEMORY):
+                raise MemoryError(text[:200]) from None
+            if "CUDA error" in text:
+                raise DeviceLostError(text[:200]) from None
             raise
         finally:
             self._check = lambda: None
@@ -141,6 +148,8 @@ class TorchNetwork:
         if "world_to_camera" in arrays:
             cameras = normalised_cameras(cast("F64", arrays["world_to_camera"]))
             given = [self._tensor(cameras), self._tensor(cast("F64", arrays["intrinsics"]))]
+        if is_nested(self._model.model):
+            return run_nested(self._model.model, images, given)
         return self._model(images, *given, export_feat_layers=[])
 
     def _mirrored(self, arrays: dict[str, npt.NDArray[Any]]) -> F32:
@@ -157,9 +166,8 @@ class TorchNetwork:
         else:
             found["confidence"] = self_agreement(depth, depth if mirrored is None else mirrored)
         if output.get("sky", None) is not None:
-            found["sky"] = _numpy(output["sky"]).reshape(depth.shape) >= _SKY_THRESHOLD
-        elif self._spec.sky and raw is not None:
-            found["sky"] = raw == 1  # exactly: the model code marks sky so
+            # What is no number is sky, as in the model code.
+            found["sky"] = ~(_numpy(output["sky"]).reshape(depth.shape) < _SKY_THRESHOLD)
         if self._spec.poses:
             given = _numpy(output["extrinsics"]).reshape(-1, *output["extrinsics"].shape[-2:])
             found["world_to_camera"] = np.tile(np.eye(4), (len(given), 1, 1))
@@ -196,58 +204,6 @@ class TorchNetwork:
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
 
 
-def build_model(spec: ModelSpec) -> torch.nn.Module:
-    """Build a model with random weights, without the heads for Gaussian splats."""
-    path = MODEL_REGISTRY.get(spec.architecture, spec.architecture)
-    config = load_config(str(path))
-    for part in (config, config.get("anyview") or {}):
-        for unused in _UNUSED:
-            part.pop(unused.rstrip("."), None)
-    return _Model(create_object(config))
-
-
-class _Model(torch.nn.Module):  # type: ignore[misc,unused-ignore] # torch may be absent
-    """Named as the published weights name it: every tensor begins with "model."."""
-
-    def __init__(self, model: Any) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, *arguments: Any, **options: Any) -> Any:
-        return self.model(*arguments, **options)
-
-
-def load_strictly(spec: ModelSpec, model: torch.nn.Module, path: Path) -> None:
-    """Load weights; every tensor of the model must be there, in its shape, and no other.
-
-    Raises:
-        CorruptArtifactError: CORRUPT_ARTIFACT, the file is damaged or of another model.
-    """
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise _wrong(spec, path, f"it cannot be read: {error}") from None
-    tensors = {
-        name: tensor
-        for name, tensor in tensors.items()
-        if not any(f".{unused}" in f".{name}" for unused in _UNUSED)
-    }
-    try:
-        result = model.load_state_dict(tensors, strict=False)
-    except RuntimeError as error:  # a tensor has another shape
-        raise _wrong(spec, path, str(error).splitlines()[-1].strip()) from None
-    shared = _shared_names(model, set(tensors))
-    missing = [name for name in result.missing_keys if name not in shared]
-    if missing or result.unexpected_keys:
-        examples = ", ".join([*missing[:2], *result.unexpected_keys[:2]])
-        raise _wrong(
-            spec,
-            path,
-            f"{len(missing)} tensors are missing and {len(result.unexpected_keys)} are not the "
-            f"model's ({examples})",
-        )
-
-
 def normalised_cameras(world_to_camera: F64) -> F64:
     """Return cameras relative to the first, the median distance from it 1, as the model wants."""
     relative = world_to_camera @ np.linalg.inv(world_to_camera[0])
@@ -255,19 +211,6 @@ def normalised_cameras(world_to_camera: F64) -> F64:
     scale = max(float(np.median(np.linalg.norm(centres, axis=1))), _LEAST_SCALE)
     relative[:, :3, 3] /= scale
     return relative
-
-
-def _shared_names(model: torch.nn.Module, loaded: set[str]) -> set[str]:
-    """Return names of tensors that are the same memory as one that was loaded."""
-    states = model.state_dict()
-    places = {states[name].data_ptr() for name in loaded if name in states}
-    return {name for name, tensor in states.items() if tensor.data_ptr() in places}
-
-
-def _wrong(spec: ModelSpec, path: Path, why: str) -> CorruptArtifactError:
-    return CorruptArtifactError(
-        "CORRUPT_ARTIFACT", f"{path} does not hold {spec.name!r}: {why[:300]}", model=spec.name
-    )
 
 
 def _depth_of(output: Any) -> F32:

@@ -59,32 +59,41 @@ class Da3Predictor:
         options: of the request.
         seed: of the model code's random samples.
         clip: what to predict.
+        note_unit: told, of a pass that begins with the first frame, whether its depth and cameras
+            are in metres by themselves.
     """
 
     def __init__(
-        self, client: HostClient, spec: ModelSpec, options: Da3Options, seed: int, clip: Clip
+        self,
+        client: HostClient,
+        spec: ModelSpec,
+        options: Da3Options,
+        seed: int,
+        clip: Clip,
+        note_unit: Callable[[bool], None] = lambda _: None,
     ) -> None:
         self._client = client
         self._spec = spec
         self._options = options
         self._seed = seed
         self._clip = clip
+        self._note_unit = note_unit
         self.size = processed_size(*clip.size, options.process_side_px)
-
-    def fitting_frames(self) -> int:
-        """Return how many frames one pass may have now."""
-        width, height = self.size
-        return self._client.fits(self._spec.name, height, width)
 
     def predict(self, frames: Sequence[int]) -> ChunkPrediction:
         """Answer for these frames; see chunks.ChunkPredictor."""
         pictures = [processed_picture(self._clip.read(frame), *self.size) for frame in frames]
         cameras = [self._clip.cameras[frame] for frame in frames] if self._clip.cameras else []
         if self._spec.views:
-            return self._views(pictures, cameras)
+            prediction, is_metric = self._views(pictures, cameras)
+            if frames[0] == 0:
+                self._note_unit(is_metric)
+            return prediction
         return self._single_images(pictures, cameras)
 
-    def _views(self, pictures: list[U8], cameras: list[KnownCamera]) -> ChunkPrediction:
+    def _views(
+        self, pictures: list[U8], cameras: list[KnownCamera]
+    ) -> tuple[ChunkPrediction, bool]:
         arrays, is_metric = self._asked(pictures, cameras)
         depth, confidence, sky = _cleaned(arrays)
         world_to_camera = cast("F64", arrays["world_to_camera"])
@@ -104,9 +113,8 @@ class Da3Predictor:
             scale = 1.0 if is_metric and not cameras else _to_median(depth)
         if not cameras:
             poses[:, :3, 3] *= scale
-        return ChunkPrediction(
-            (depth * np.float32(scale)).astype(np.float32), confidence, sky, poses, intrinsics
-        )
+        scaled = (depth * np.float32(scale)).astype(np.float32)
+        return ChunkPrediction(scaled, confidence, sky, poses, intrinsics), is_metric
 
     def _single_images(self, pictures: list[U8], cameras: list[KnownCamera]) -> ChunkPrediction:
         arrays, _ = self._asked(pictures, [])

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_model
 
-from epipar_depth.da3.network import build_model
+from epipar_depth.da3.loading import build_model
 from epipar_depth.da3.registry import ModelSpec, find_model, load_registry
 from epipar_depth.da3.settings import Da3Settings
 from epipar_depth.da3.weights import CONFIG_NAME, WEIGHTS_NAME, pin_weights

@@ -25,6 +25,10 @@ class DeviceFullError(Exception):
         self.fits = fits
 
 
+class DeviceLostError(Exception):
+    """The device failed so that this process cannot use it any more, such as by a CUDA fault."""
+
+
 class Network(Protocol):
     """A loaded model."""
 

@@ -87,17 +87,26 @@ def read_lock(settings: Da3Settings) -> dict[str, Pin]:
         ) from None
 
 
-def pin_weights(spec: ModelSpec, settings: Da3Settings, folder: Path) -> Pin:
+def pin_weights(spec: ModelSpec, settings: Da3Settings, folder: Path, revision: str = "") -> Pin:
     """Hash the weights in a folder and write them into the lock file.
+
+    Args:
+        spec: the model.
+        settings: where the lock file lies.
+        folder: that holds the weights.
+        revision: that they were fetched at; "": as the folder says, in the hub's cache.
 
     Raises:
         CorruptArtifactError: they are not the weights that the registry or an earlier pin names.
     """
     path = folder / WEIGHTS_NAME
     pins = read_lock(settings)
-    pin = Pin(spec.repo, _revision_of(spec, folder), _sha256_of(path), path.stat().st_size)
     before = pins.get(spec.name)
-    wanted = spec.sha256 or (before.sha256 if before else "")
+    commit = revision or _revision_of(spec, folder)
+    pin = Pin(spec.repo, commit, _sha256_of(path), path.stat().st_size)
+    if before and before.sha256 == pin.sha256 and not commit:
+        pin = before  # as it was pulled; a folder cannot tell its revision
+    wanted = wanted_sha256(spec, before)
     if wanted and wanted != pin.sha256:
         raise _differs(spec, path, pin.sha256, wanted)
     check_config(spec, folder)
@@ -107,6 +116,11 @@ def pin_weights(spec: ModelSpec, settings: Da3Settings, folder: Path) -> Pin:
     with atomic_file(settings.models_dir / LOCK_NAME) as stream:
         stream.write(text.encode() + b"\n")
     return pin
+
+
+def wanted_sha256(spec: ModelSpec, pin: Pin | None) -> str:
+    """Return what the weights must be, by the registry or an earlier pin; "" where nobody knows."""
+    return spec.sha256 or (pin.sha256 if pin else "")
 
 
 def locate(spec: ModelSpec, settings: Da3Settings) -> tuple[Path, Pin]:
@@ -178,9 +192,15 @@ def check_config(spec: ModelSpec, folder: Path) -> None:
         )
 
 
-def _how_to_stage(spec: ModelSpec, settings: Da3Settings) -> str:
+def ways_to_stage(spec: ModelSpec, settings: Da3Settings) -> str:
+    """Return what a person can do without the hub."""
     staged = settings.models_dir / spec.name
     ways = f"lay {CONFIG_NAME} and {WEIGHTS_NAME} into {staged} and run the same"
+    return ways + (f", or bring the hub's cache along ({hub_cache()})" if spec.repo else "")
+
+
+def _how_to_stage(spec: ModelSpec, settings: Da3Settings) -> str:
+    ways = ways_to_stage(spec, settings)
     if not spec.repo:
         return (
             f"the weights of {spec.name!r} are not on this machine; {ways} "
@@ -188,8 +208,7 @@ def _how_to_stage(spec: ModelSpec, settings: Da3Settings) -> str:
         )
     return (
         f"the weights of {spec.name!r} ({spec.repo}) are not on this machine; run `epipar models "
-        f"pull {spec.name}` where the hub can be reached, or {ways}, or bring the hub's cache "
-        f"along ({hub_cache()})"
+        f"pull {spec.name}` where the hub can be reached, or {ways}"
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from depth_anything_3.model.dinov2.dinov2 import DinoV2
 from depth_anything_3.model.dinov2.vision_transformer import DinoVisionTransformer
+from depth_anything_3.model.dpt import DPT
 from torch import nn
 
 
@@ -63,3 +64,37 @@ class CrashingBackbone(TinyBackbone):
         import signal
 
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+class FaultyBackbone(TinyBackbone):
+    """Fails once as a card does after a fault: the file that the environment names says so."""
+
+    def forward(self, x: Any, **options: Any) -> Any:
+        """Fail where the file is there, and remove it."""
+        import os
+        from pathlib import Path
+
+        fault = Path(os.environ.get("EPIPAR_TEST_FAULT", "/nowhere"))
+        if fault.exists():
+            message = fault.read_text()
+            fault.unlink()
+            raise RuntimeError(message)
+        return super().forward(x, **options)
+
+
+class PatchySkyHead(DPT):  # type: ignore[misc,unused-ignore] # untyped where it is absent
+    """Sees sky here and there: with random weights the published head sees none."""
+
+    def __init__(self, sky_bias: float = 0.0, **options: Any) -> None:
+        super().__init__(**options)
+        last = self.scratch.sky_output_conv2[-1]
+        last.weight.data -= last.weight.data.mean()
+        last.weight.data *= 1000
+        last.bias.data.fill_(sky_bias)
+
+
+class OvercastHead(PatchySkyHead):
+    """Sees nothing but sky."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(sky_bias=1e6, **options)

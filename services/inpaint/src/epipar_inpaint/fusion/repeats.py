@@ -127,22 +127,31 @@ def _judged(
     """Return the shifts that tell something, with their errors in grey levels, the best first."""
     points = chart.texel_points(judges)
     truth = canvas.colors[judges].astype(np.float64)
-    rows, columns = np.nonzero(judges)
-    tilt: F64 = np.stack([np.ones(len(rows)), rows, columns], axis=1).astype(np.float64)
+    light = _slow_changes(judges)
     useful: list[tuple[float, F64]] = []
     for offset in offsets:
         colors, found = probe.colors(points + offset)
         if found.sum() < max(_LEAST_JUDGES, 0.1 * len(points)):
             continue
-        error = _spread(colors[found] - truth[found], tilt[found])
-        if error < _TELLS * _spread(truth[found], tilt[found]):
+        error = _spread(colors[found] - truth[found], light[found])
+        if error < _TELLS * _spread(truth[found], light[found]):
             useful.append((error, offset))
     return sorted(useful, key=lambda pair: pair[0])[:_MOST_SHIFTS]
 
 
-def _spread(values: F64, tilt: F64) -> float:
-    """Return the deviation of (N, 3) values from a linear slope; a few outliers count little."""
-    rest = values - tilt @ np.linalg.lstsq(tilt, values, rcond=None)[0]
+def _slow_changes(judges: Bools) -> F64:
+    """Return (N, 6) terms of a light that changes slowly over the set texels of (H, W).
+
+    A lamp's light bends: shifts that only bring its slope along explain nothing of a texture.
+    """
+    rows, columns = np.nonzero(judges)
+    y, x = (values / max(judges.shape) - 0.5 for values in (rows, columns))
+    return np.stack([np.ones(len(y)), y, x, y * y, x * y, x * x], axis=1)
+
+
+def _spread(values: F64, light: F64) -> float:
+    """Return the deviation of (N, 3) values from a slow change; a few outliers count little."""
+    rest = values - light @ np.linalg.lstsq(light, values, rcond=None)[0]
     squares = (rest**2).mean(axis=1)
     return float(np.sqrt(np.minimum(squares, 9 * np.median(squares) + 1e-6).mean()))
 

@@ -347,7 +347,7 @@ class Da3Options(_message.Message):
     model: _builtins.str
     """Name of the model, as in ListEngines, for example "da3-base" (the default)."""
     chunk_frames: _builtins.int
-    """Most images in one pass. 1 to 1000; default: what the card's memory allows."""
+    """Most images in one pass. 1 to 1000; default 60. Halved while the card has no memory for so many."""
     dtype: _builtins.str
     """Number format of the model: "bf16" or "fp16" or "fp32". Default: the card's best."""
     accept_licence: _builtins.str

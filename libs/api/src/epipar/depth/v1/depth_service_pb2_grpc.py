@@ -65,7 +65,9 @@ class DepthServiceServicer:
         TOO_MANY_FRAMES, NO_PARALLAX, SPLIT_MODEL, INPUT_TOO_LARGE), NOT_FOUND (NOT_FOUND),
         ALREADY_EXISTS (OUTPUT_EXISTS), FAILED_PRECONDITION (OUTPUT_BUSY, WEIGHTS_MISSING,
         LICENCE_NOT_ACCEPTED), RESOURCE_EXHAUSTED (TOO_MANY_REQUESTS, OUT_OF_MEMORY, DISK_FULL),
-        UNAVAILABLE (ENGINE_UNAVAILABLE).
+        UNAVAILABLE (ENGINE_UNAVAILABLE, STORE_UNAVAILABLE), DATA_LOSS (CORRUPT_ARTIFACT: weights or a
+        calibration are damaged or another model's), INTERNAL (WORKER_DIED: a process of the work was
+        killed; INTERNAL), CANCELLED (CANCELLED), DEADLINE_EXCEEDED (DEADLINE_EXCEEDED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -30,7 +30,9 @@ class DepthServiceStub:
     TOO_MANY_FRAMES, NO_PARALLAX, SPLIT_MODEL, INPUT_TOO_LARGE), NOT_FOUND (NOT_FOUND),
     ALREADY_EXISTS (OUTPUT_EXISTS), FAILED_PRECONDITION (OUTPUT_BUSY, WEIGHTS_MISSING,
     LICENCE_NOT_ACCEPTED), RESOURCE_EXHAUSTED (TOO_MANY_REQUESTS, OUT_OF_MEMORY, DISK_FULL),
-    UNAVAILABLE (ENGINE_UNAVAILABLE).
+    UNAVAILABLE (ENGINE_UNAVAILABLE, STORE_UNAVAILABLE), DATA_LOSS (CORRUPT_ARTIFACT: weights or a
+    calibration are damaged or another model's), INTERNAL (WORKER_DIED: a process of the work was
+    killed; INTERNAL), CANCELLED (CANCELLED), DEADLINE_EXCEEDED (DEADLINE_EXCEEDED).
     """
     ListEngines: _aio.UnaryUnaryMultiCallable[_depth_service_pb2.ListEnginesRequest, _depth_service_pb2.ListEnginesResponse]
     """ListEngines tells which engines are installed here, what they can do and what they need."""
@@ -57,7 +59,9 @@ class DepthServiceServicer(metaclass=_abc_1.ABCMeta):
         TOO_MANY_FRAMES, NO_PARALLAX, SPLIT_MODEL, INPUT_TOO_LARGE), NOT_FOUND (NOT_FOUND),
         ALREADY_EXISTS (OUTPUT_EXISTS), FAILED_PRECONDITION (OUTPUT_BUSY, WEIGHTS_MISSING,
         LICENCE_NOT_ACCEPTED), RESOURCE_EXHAUSTED (TOO_MANY_REQUESTS, OUT_OF_MEMORY, DISK_FULL),
-        UNAVAILABLE (ENGINE_UNAVAILABLE).
+        UNAVAILABLE (ENGINE_UNAVAILABLE, STORE_UNAVAILABLE), DATA_LOSS (CORRUPT_ARTIFACT: weights or a
+        calibration are damaged or another model's), INTERNAL (WORKER_DIED: a process of the work was
+        killed; INTERNAL), CANCELLED (CANCELLED), DEADLINE_EXCEEDED (DEADLINE_EXCEEDED).
         """
 
     @_abc_1.abstractmethod

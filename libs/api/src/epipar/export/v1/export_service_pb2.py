@@ -26,7 +26,7 @@ from epipar.common.v1 import artifact_pb2 as epipar_dot_common_dot_v1_dot_artifa
 from epipar.common.v1 import progress_pb2 as epipar_dot_common_dot_v1_dot_progress__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%epipar/export/v1/export_service.proto\x12\x10\x65pipar.export.v1\x1a\x1f\x65pipar/common/v1/artifact.proto\x1a\x1f\x65pipar/common/v1/progress.proto\"h\n\rExportRequest\x12\x11\n\tscene_uri\x18\x01 \x01(\t\x12\x12\n\noutput_uri\x18\x02 \x01(\t\x12\x30\n\x07options\x18\x03 \x01(\x0b\x32\x1f.epipar.export.v1.ExportOptions\"\xee\x06\n\rExportOptions\x12&\n\x05\x63odec\x18\x01 \x01(\x0e\x32\x17.epipar.export.v1.Codec\x12\x1a\n\rposition_bits\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x1b\n\x0epreview_points\x18\x03 \x01(\x05H\x01\x88\x01\x01\x12\x1a\n\rmedium_points\x18\x04 \x01(\x05H\x02\x88\x01\x01\x12\x18\n\x0b\x66ull_points\x18\x05 \x01(\x05H\x03\x88\x01\x01\x12!\n\x14preview_drop_percent\x18\x06 \x01(\x01H\x04\x88\x01\x01\x12 \n\x13medium_drop_percent\x18\x07 \x01(\x01H\x05\x88\x01\x01\x12\x1e\n\x11\x66ull_drop_percent\x18\x08 \x01(\x01H\x06\x88\x01\x01\x12\x39\n\x0foutlier_removal\x18\t \x01(\x0b\x32 .epipar.export.v1.OutlierRemoval\x12\x10\n\x03glb\x18\n \x01(\x08H\x07\x88\x01\x01\x12\x12\n\x05tiles\x18\x0b \x01(\x08H\x08\x88\x01\x01\x12\x10\n\x03ply\x18\x0c \x01(\x08H\t\x88\x01\x01\x12=\n\x11meshopt_extension\x18\r \x01(\x0e\x32\".epipar.export.v1.MeshoptExtension\x12\x13\n\x0bprecompress\x18\x0e \x03(\t\x12\x1b\n\x0emin_confidence\x18\x0f \x01(\x01H\n\x88\x01\x01\x12,\n\x08geometry\x18\x10 \x01(\x0e\x32\x1a.epipar.export.v1.Geometry\x12\x31\n\x07surface\x18\x11 \x01(\x0b\x32 .epipar.export.v1.SurfaceOptions\x12/\n\ndraco_mode\x18\x12 \x01(\x0e\x32\x1b.epipar.export.v1.DracoMode\x12\x1c\n\x0f\x63olor_tolerance\x18\x13 \x01(\x05H\x0b\x88\x01\x01\x42\x10\n\x0e_position_bitsB\x11\n\x0f_preview_pointsB\x10\n\x0e_medium_pointsB\x0e\n\x0c_full_pointsB\x17\n\x15_preview_drop_percentB\x16\n\x14_medium_drop_percentB\x14\n\x12_full_drop_percentB\x06\n\x04_glbB\x08\n\x06_tilesB\x06\n\x04_plyB\x11\n\x0f_min_confidenceB\x12\n\x10_color_tolerance\"\\\n\x0eOutlierRemoval\x12\x16\n\tneighbors\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x16\n\tstd_ratio\x18\x02 \x01(\x01H\x01\x88\x01\x01\x42\x0c\n\n_neighborsB\x0c\n\n_std_ratio\"\xa2\x01\n\x0eSurfaceOptions\x12\x17\n\nvoxel_size\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x1e\n\x11preview_triangles\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x1d\n\x10medium_triangles\x18\x03 \x01(\x05H\x02\x88\x01\x01\x42\r\n\x0b_voxel_sizeB\x14\n\x12_preview_trianglesB\x13\n\x11_medium_triangles\"{\n\x0e\x45xportResponse\x12.\n\x08progress\x18\x01 \x01(\x0b\x32\x1a.epipar.common.v1.ProgressH\x00\x12\x30\n\x06result\x18\x02 \x01(\x0b\x32\x1e.epipar.export.v1.ExportResultH\x00\x42\x07\n\x05\x65vent\"\xc6\x02\n\x0c\x45xportResult\x12\x12\n\nexport_uri\x18\x01 \x01(\t\x12\x0e\n\x06\x63\x61\x63hed\x18\x02 \x01(\x08\x12\'\n\x06levels\x18\x03 \x03(\x0b\x32\x17.epipar.export.v1.Level\x12-\n\tartifacts\x18\x04 \x03(\x0b\x32\x1a.epipar.common.v1.Artifact\x12\x15\n\rsource_points\x18\x05 \x01(\x03\x12\x16\n\x0eoutlier_points\x18\x06 \x01(\x03\x12G\n\rstage_seconds\x18\x07 \x03(\x0b\x32\x30.epipar.export.v1.ExportResult.StageSecondsEntry\x12\r\n\x05notes\x18\x08 \x03(\t\x1a\x33\n\x11StageSecondsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"]\n\x05Level\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tlod_level\x18\x02 \x01(\x05\x12\x0e\n\x06points\x18\x03 \x01(\x03\x12\x0f\n\x07spacing\x18\x04 \x01(\x01\x12\x12\n\nsize_bytes\x18\x05 \x01(\x03*R\n\x05\x43odec\x12\x15\n\x11\x43ODEC_UNSPECIFIED\x10\x00\x12\x11\n\rCODEC_MESHOPT\x10\x01\x12\x0f\n\x0b\x43ODEC_DRACO\x10\x02\x12\x0e\n\nCODEC_NONE\x10\x03*k\n\x10MeshoptExtension\x12!\n\x1dMESHOPT_EXTENSION_UNSPECIFIED\x10\x00\x12\x19\n\x15MESHOPT_EXTENSION_KHR\x10\x01\x12\x19\n\x15MESHOPT_EXTENSION_EXT\x10\x02*W\n\tDracoMode\x12\x1a\n\x16\x44RACO_MODE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44RACO_MODE_SORTED\x10\x01\x12\x17\n\x13\x44RACO_MODE_PER_TILE\x10\x02*p\n\x08Geometry\x12\x18\n\x14GEOMETRY_UNSPECIFIED\x10\x00\x12\x13\n\x0fGEOMETRY_POINTS\x10\x01\x12\x14\n\x10GEOMETRY_SURFACE\x10\x02\x12\x1f\n\x1bGEOMETRY_POINTS_AND_SURFACE\x10\x03\x32^\n\rExportService\x12M\n\x06\x45xport\x12\x1f.epipar.export.v1.ExportRequest\x1a .epipar.export.v1.ExportResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%epipar/export/v1/export_service.proto\x12\x10\x65pipar.export.v1\x1a\x1f\x65pipar/common/v1/artifact.proto\x1a\x1f\x65pipar/common/v1/progress.proto\"h\n\rExportRequest\x12\x11\n\tscene_uri\x18\x01 \x01(\t\x12\x12\n\noutput_uri\x18\x02 \x01(\t\x12\x30\n\x07options\x18\x03 \x01(\x0b\x32\x1f.epipar.export.v1.ExportOptions\"\xee\x06\n\rExportOptions\x12&\n\x05\x63odec\x18\x01 \x01(\x0e\x32\x17.epipar.export.v1.Codec\x12\x1a\n\rposition_bits\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x1b\n\x0epreview_points\x18\x03 \x01(\x05H\x01\x88\x01\x01\x12\x1a\n\rmedium_points\x18\x04 \x01(\x05H\x02\x88\x01\x01\x12\x18\n\x0b\x66ull_points\x18\x05 \x01(\x05H\x03\x88\x01\x01\x12!\n\x14preview_drop_percent\x18\x06 \x01(\x01H\x04\x88\x01\x01\x12 \n\x13medium_drop_percent\x18\x07 \x01(\x01H\x05\x88\x01\x01\x12\x1e\n\x11\x66ull_drop_percent\x18\x08 \x01(\x01H\x06\x88\x01\x01\x12\x39\n\x0foutlier_removal\x18\t \x01(\x0b\x32 .epipar.export.v1.OutlierRemoval\x12\x10\n\x03glb\x18\n \x01(\x08H\x07\x88\x01\x01\x12\x12\n\x05tiles\x18\x0b \x01(\x08H\x08\x88\x01\x01\x12\x10\n\x03ply\x18\x0c \x01(\x08H\t\x88\x01\x01\x12=\n\x11meshopt_extension\x18\r \x01(\x0e\x32\".epipar.export.v1.MeshoptExtension\x12\x13\n\x0bprecompress\x18\x0e \x03(\t\x12\x1b\n\x0emin_confidence\x18\x0f \x01(\x01H\n\x88\x01\x01\x12,\n\x08geometry\x18\x10 \x01(\x0e\x32\x1a.epipar.export.v1.Geometry\x12\x31\n\x07surface\x18\x11 \x01(\x0b\x32 .epipar.export.v1.SurfaceOptions\x12/\n\ndraco_mode\x18\x12 \x01(\x0e\x32\x1b.epipar.export.v1.DracoMode\x12\x1c\n\x0f\x63olor_tolerance\x18\x13 \x01(\x05H\x0b\x88\x01\x01\x42\x10\n\x0e_position_bitsB\x11\n\x0f_preview_pointsB\x10\n\x0e_medium_pointsB\x0e\n\x0c_full_pointsB\x17\n\x15_preview_drop_percentB\x16\n\x14_medium_drop_percentB\x14\n\x12_full_drop_percentB\x06\n\x04_glbB\x08\n\x06_tilesB\x06\n\x04_plyB\x11\n\x0f_min_confidenceB\x12\n\x10_color_tolerance\"\\\n\x0eOutlierRemoval\x12\x16\n\tneighbors\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x16\n\tstd_ratio\x18\x02 \x01(\x01H\x01\x88\x01\x01\x42\x0c\n\n_neighborsB\x0c\n\n_std_ratio\"\xca\x01\n\x0eSurfaceOptions\x12\x17\n\nvoxel_size\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x1e\n\x11preview_triangles\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x1d\n\x10medium_triangles\x18\x03 \x01(\x05H\x02\x88\x01\x01\x12\x17\n\nmemory_mib\x18\x04 \x01(\x05H\x03\x88\x01\x01\x42\r\n\x0b_voxel_sizeB\x14\n\x12_preview_trianglesB\x13\n\x11_medium_trianglesB\r\n\x0b_memory_mib\"{\n\x0e\x45xportResponse\x12.\n\x08progress\x18\x01 \x01(\x0b\x32\x1a.epipar.common.v1.ProgressH\x00\x12\x30\n\x06result\x18\x02 \x01(\x0b\x32\x1e.epipar.export.v1.ExportResultH\x00\x42\x07\n\x05\x65vent\"\xfe\x02\n\x0c\x45xportResult\x12\x12\n\nexport_uri\x18\x01 \x01(\t\x12\x0e\n\x06\x63\x61\x63hed\x18\x02 \x01(\x08\x12\'\n\x06levels\x18\x03 \x03(\x0b\x32\x17.epipar.export.v1.Level\x12-\n\tartifacts\x18\x04 \x03(\x0b\x32\x1a.epipar.common.v1.Artifact\x12\x15\n\rsource_points\x18\x05 \x01(\x03\x12\x16\n\x0eoutlier_points\x18\x06 \x01(\x03\x12G\n\rstage_seconds\x18\x07 \x03(\x0b\x32\x30.epipar.export.v1.ExportResult.StageSecondsEntry\x12\r\n\x05notes\x18\x08 \x03(\t\x12\x36\n\x0esurface_levels\x18\t \x03(\x0b\x32\x1e.epipar.export.v1.SurfaceLevel\x1a\x33\n\x11StageSecondsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"h\n\x0cSurfaceLevel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tlod_level\x18\x02 \x01(\x05\x12\x11\n\ttriangles\x18\x03 \x01(\x03\x12\x10\n\x08vertices\x18\x04 \x01(\x03\x12\x12\n\nsize_bytes\x18\x05 \x01(\x03\"]\n\x05Level\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tlod_level\x18\x02 \x01(\x05\x12\x0e\n\x06points\x18\x03 \x01(\x03\x12\x0f\n\x07spacing\x18\x04 \x01(\x01\x12\x12\n\nsize_bytes\x18\x05 \x01(\x03*R\n\x05\x43odec\x12\x15\n\x11\x43ODEC_UNSPECIFIED\x10\x00\x12\x11\n\rCODEC_MESHOPT\x10\x01\x12\x0f\n\x0b\x43ODEC_DRACO\x10\x02\x12\x0e\n\nCODEC_NONE\x10\x03*k\n\x10MeshoptExtension\x12!\n\x1dMESHOPT_EXTENSION_UNSPECIFIED\x10\x00\x12\x19\n\x15MESHOPT_EXTENSION_KHR\x10\x01\x12\x19\n\x15MESHOPT_EXTENSION_EXT\x10\x02*W\n\tDracoMode\x12\x1a\n\x16\x44RACO_MODE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44RACO_MODE_SORTED\x10\x01\x12\x17\n\x13\x44RACO_MODE_PER_TILE\x10\x02*p\n\x08Geometry\x12\x18\n\x14GEOMETRY_UNSPECIFIED\x10\x00\x12\x13\n\x0fGEOMETRY_POINTS\x10\x01\x12\x14\n\x10GEOMETRY_SURFACE\x10\x02\x12\x1f\n\x1bGEOMETRY_POINTS_AND_SURFACE\x10\x03\x32^\n\rExportService\x12M\n\x06\x45xport\x12\x1f.epipar.export.v1.ExportRequest\x1a .epipar.export.v1.ExportResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,14 +35,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_EXPORTRESULT_STAGESECONDSENTRY']._loaded_options = None
   _globals['_EXPORTRESULT_STAGESECONDSENTRY']._serialized_options = b'8\001'
-  _globals['_CODEC']._serialized_start=1920
-  _globals['_CODEC']._serialized_end=2002
-  _globals['_MESHOPTEXTENSION']._serialized_start=2004
-  _globals['_MESHOPTEXTENSION']._serialized_end=2111
-  _globals['_DRACOMODE']._serialized_start=2113
-  _globals['_DRACOMODE']._serialized_end=2200
-  _globals['_GEOMETRY']._serialized_start=2202
-  _globals['_GEOMETRY']._serialized_end=2314
+  _globals['_CODEC']._serialized_start=2122
+  _globals['_CODEC']._serialized_end=2204
+  _globals['_MESHOPTEXTENSION']._serialized_start=2206
+  _globals['_MESHOPTEXTENSION']._serialized_end=2313
+  _globals['_DRACOMODE']._serialized_start=2315
+  _globals['_DRACOMODE']._serialized_end=2402
+  _globals['_GEOMETRY']._serialized_start=2404
+  _globals['_GEOMETRY']._serialized_end=2516
   _globals['_EXPORTREQUEST']._serialized_start=125
   _globals['_EXPORTREQUEST']._serialized_end=229
   _globals['_EXPORTOPTIONS']._serialized_start=232
@@ -50,15 +50,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OUTLIERREMOVAL']._serialized_start=1112
   _globals['_OUTLIERREMOVAL']._serialized_end=1204
   _globals['_SURFACEOPTIONS']._serialized_start=1207
-  _globals['_SURFACEOPTIONS']._serialized_end=1369
-  _globals['_EXPORTRESPONSE']._serialized_start=1371
-  _globals['_EXPORTRESPONSE']._serialized_end=1494
-  _globals['_EXPORTRESULT']._serialized_start=1497
-  _globals['_EXPORTRESULT']._serialized_end=1823
-  _globals['_EXPORTRESULT_STAGESECONDSENTRY']._serialized_start=1772
-  _globals['_EXPORTRESULT_STAGESECONDSENTRY']._serialized_end=1823
-  _globals['_LEVEL']._serialized_start=1825
-  _globals['_LEVEL']._serialized_end=1918
-  _globals['_EXPORTSERVICE']._serialized_start=2316
-  _globals['_EXPORTSERVICE']._serialized_end=2410
+  _globals['_SURFACEOPTIONS']._serialized_end=1409
+  _globals['_EXPORTRESPONSE']._serialized_start=1411
+  _globals['_EXPORTRESPONSE']._serialized_end=1534
+  _globals['_EXPORTRESULT']._serialized_start=1537
+  _globals['_EXPORTRESULT']._serialized_end=1919
+  _globals['_EXPORTRESULT_STAGESECONDSENTRY']._serialized_start=1868
+  _globals['_EXPORTRESULT_STAGESECONDSENTRY']._serialized_end=1919
+  _globals['_SURFACELEVEL']._serialized_start=1921
+  _globals['_SURFACELEVEL']._serialized_end=2025
+  _globals['_LEVEL']._serialized_start=2027
+  _globals['_LEVEL']._serialized_end=2120
+  _globals['_EXPORTSERVICE']._serialized_start=2518
+  _globals['_EXPORTSERVICE']._serialized_end=2612
 # @@protoc_insertion_point(module_scope)

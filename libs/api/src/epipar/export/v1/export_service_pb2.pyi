@@ -360,31 +360,42 @@ class SurfaceOptions(_message.Message):
     VOXEL_SIZE_FIELD_NUMBER: _builtins.int
     PREVIEW_TRIANGLES_FIELD_NUMBER: _builtins.int
     MEDIUM_TRIANGLES_FIELD_NUMBER: _builtins.int
+    MEMORY_MIB_FIELD_NUMBER: _builtins.int
     voxel_size: _builtins.float
-    """Side of a voxel in scene units. Positive; default: chosen from the depth maps' resolution."""
+    """Side of a voxel in scene units. Positive; default: the width of a pixel on the surfaces, or the
+    depth maps' disagreement if that is greater, widened where `memory_mib` would not do. One that
+    is given is never widened: what does not fit is BAD_OPTION, and the message names what would.
+    """
     preview_triangles: _builtins.int
-    """Most triangles of the level "preview". Default 50000."""
+    """Most triangles of the level "preview". 100 to 100000000; default 50000."""
     medium_triangles: _builtins.int
-    """Most triangles of the level "medium". Default 500000."""
+    """Most triangles of the level "medium". At least `preview_triangles`; default 500000."""
+    memory_mib: _builtins.int
+    """Memory of the voxels at most, MiB. 16 to 65536; default 1024."""
     def __init__(
         self,
         *,
         voxel_size: _builtins.float | None = ...,
         preview_triangles: _builtins.int | None = ...,
         medium_triangles: _builtins.int | None = ...,
+        memory_mib: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_medium_triangles", b"_medium_triangles", "_preview_triangles", b"_preview_triangles", "_voxel_size", b"_voxel_size", "medium_triangles", b"medium_triangles", "preview_triangles", b"preview_triangles", "voxel_size", b"voxel_size"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_medium_triangles", b"_medium_triangles", "_memory_mib", b"_memory_mib", "_preview_triangles", b"_preview_triangles", "_voxel_size", b"_voxel_size", "medium_triangles", b"medium_triangles", "memory_mib", b"memory_mib", "preview_triangles", b"preview_triangles", "voxel_size", b"voxel_size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_medium_triangles", b"_medium_triangles", "_preview_triangles", b"_preview_triangles", "_voxel_size", b"_voxel_size", "medium_triangles", b"medium_triangles", "preview_triangles", b"preview_triangles", "voxel_size", b"voxel_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_medium_triangles", b"_medium_triangles", "_memory_mib", b"_memory_mib", "_preview_triangles", b"_preview_triangles", "_voxel_size", b"_voxel_size", "medium_triangles", b"medium_triangles", "memory_mib", b"memory_mib", "preview_triangles", b"preview_triangles", "voxel_size", b"voxel_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__medium_triangles: _TypeAlias = _typing.Literal["medium_triangles"]  # noqa: Y015
     _WhichOneofArgType__medium_triangles: _TypeAlias = _typing.Literal["_medium_triangles", b"_medium_triangles"]  # noqa: Y015
+    _WhichOneofReturnType__memory_mib: _TypeAlias = _typing.Literal["memory_mib"]  # noqa: Y015
+    _WhichOneofArgType__memory_mib: _TypeAlias = _typing.Literal["_memory_mib", b"_memory_mib"]  # noqa: Y015
     _WhichOneofReturnType__preview_triangles: _TypeAlias = _typing.Literal["preview_triangles"]  # noqa: Y015
     _WhichOneofArgType__preview_triangles: _TypeAlias = _typing.Literal["_preview_triangles", b"_preview_triangles"]  # noqa: Y015
     _WhichOneofReturnType__voxel_size: _TypeAlias = _typing.Literal["voxel_size"]  # noqa: Y015
     _WhichOneofArgType__voxel_size: _TypeAlias = _typing.Literal["_voxel_size", b"_voxel_size"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__medium_triangles) -> _WhichOneofReturnType__medium_triangles | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__memory_mib) -> _WhichOneofReturnType__memory_mib | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__preview_triangles) -> _WhichOneofReturnType__preview_triangles | None: ...
     @_typing.overload
@@ -458,12 +469,13 @@ class ExportResult(_message.Message):
     OUTLIER_POINTS_FIELD_NUMBER: _builtins.int
     STAGE_SECONDS_FIELD_NUMBER: _builtins.int
     NOTES_FIELD_NUMBER: _builtins.int
+    SURFACE_LEVELS_FIELD_NUMBER: _builtins.int
     export_uri: _builtins.str
     """Store key of the export's folder."""
     cached: _builtins.bool
     """True if the export existed already and nothing was computed."""
     source_points: _builtins.int
-    """Points that the scene's depth maps gave."""
+    """Points that the scene's depth maps gave; for a surface alone, their known pixels."""
     outlier_points: _builtins.int
     """Points removed as outliers."""
     @_builtins.property
@@ -482,6 +494,12 @@ class ExportResult(_message.Message):
     def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What a person should know, for example that Draco point clouds are not read by every program."""
 
+    @_builtins.property
+    def surface_levels(self) -> _containers.RepeatedCompositeFieldContainer[Global___SurfaceLevel]:
+        """The levels of the surface, coarsest first; empty if none was asked for. Their files are among
+        `artifacts` as "surface_preview.glb" and so on.
+        """
+
     def __init__(
         self,
         *,
@@ -493,14 +511,53 @@ class ExportResult(_message.Message):
         outlier_points: _builtins.int = ...,
         stage_seconds: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
         notes: _abc.Iterable[_builtins.str] | None = ...,
+        surface_levels: _abc.Iterable[Global___SurfaceLevel] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifacts", b"artifacts", "cached", b"cached", "export_uri", b"export_uri", "levels", b"levels", "notes", b"notes", "outlier_points", b"outlier_points", "source_points", b"source_points", "stage_seconds", b"stage_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifacts", b"artifacts", "cached", b"cached", "export_uri", b"export_uri", "levels", b"levels", "notes", b"notes", "outlier_points", b"outlier_points", "source_points", b"source_points", "stage_seconds", b"stage_seconds", "surface_levels", b"surface_levels"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExportResult: _TypeAlias = ExportResult  # noqa: Y015
+
+@_typing.final
+class SurfaceLevel(_message.Message):
+    """SurfaceLevel is one level of detail of the surface."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    LOD_LEVEL_FIELD_NUMBER: _builtins.int
+    TRIANGLES_FIELD_NUMBER: _builtins.int
+    VERTICES_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name: "preview", "medium" or "full"."""
+    lod_level: _builtins.int
+    """0 is the coarsest."""
+    triangles: _builtins.int
+    """Triangles in it."""
+    vertices: _builtins.int
+    """Vertices in it."""
+    size_bytes: _builtins.int
+    """Size of its GLB in bytes."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        lod_level: _builtins.int = ...,
+        triangles: _builtins.int = ...,
+        vertices: _builtins.int = ...,
+        size_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lod_level", b"lod_level", "name", b"name", "size_bytes", b"size_bytes", "triangles", b"triangles", "vertices", b"vertices"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SurfaceLevel: _TypeAlias = SurfaceLevel  # noqa: Y015
 
 @_typing.final
 class Level(_message.Message):

@@ -71,6 +71,11 @@ class JobServiceStub:
                 request_serializer=epipar_dot_scene_dot_v1_dot_job__service__pb2.DeleteJobRequest.SerializeToString,
                 response_deserializer=epipar_dot_scene_dot_v1_dot_job__service__pb2.DeleteJobResponse.FromString,
                 _registered_method=True)
+        self.RetryJob = channel.unary_unary(
+                '/epipar.scene.v1.JobService/RetryJob',
+                request_serializer=epipar_dot_scene_dot_v1_dot_job__service__pb2.RetryJobRequest.SerializeToString,
+                response_deserializer=epipar_dot_scene_dot_v1_dot_job__service__pb2.RetryJobResponse.FromString,
+                _registered_method=True)
         self.WatchJob = channel.unary_stream(
                 '/epipar.scene.v1.JobService/WatchJob',
                 request_serializer=epipar_dot_scene_dot_v1_dot_job__service__pb2.WatchJobRequest.SerializeToString,
@@ -153,6 +158,19 @@ class JobServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RetryJob(self, request, context):
+        """RetryJob queues a job that does what a failed or cancelled one was to do: the same requests, into
+        the same scene. What that one finished is found and not made again.
+
+        Errors: INVALID_ARGUMENT (BAD_REQUEST, ENGINE_UNKNOWN), NOT_FOUND (NOT_FOUND: the job, or the
+        upload, scene or completion that it works on), FAILED_PRECONDITION (BAD_REQUEST: the job has not
+        ended; JOB_FINISHED: it succeeded; SCENE_INCOMPLETE), ALREADY_EXISTS (OUTPUT_EXISTS,
+        REQUEST_ID_REUSED), RESOURCE_EXHAUSTED (TOO_MANY_REQUESTS), UNAVAILABLE (ENGINE_UNAVAILABLE).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchJob(self, request, context):
         """WatchJob replays a job's events after a sequence number, then follows it to its end. After the
         last event of an ended job the stream closes with OK. A client that loses the stream calls again
@@ -201,6 +219,11 @@ def add_JobServiceServicer_to_server(servicer, server):
                     servicer.DeleteJob,
                     request_deserializer=epipar_dot_scene_dot_v1_dot_job__service__pb2.DeleteJobRequest.FromString,
                     response_serializer=epipar_dot_scene_dot_v1_dot_job__service__pb2.DeleteJobResponse.SerializeToString,
+            ),
+            'RetryJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryJob,
+                    request_deserializer=epipar_dot_scene_dot_v1_dot_job__service__pb2.RetryJobRequest.FromString,
+                    response_serializer=epipar_dot_scene_dot_v1_dot_job__service__pb2.RetryJobResponse.SerializeToString,
             ),
             'WatchJob': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchJob,
@@ -399,6 +422,33 @@ class JobService:
             '/epipar.scene.v1.JobService/DeleteJob',
             epipar_dot_scene_dot_v1_dot_job__service__pb2.DeleteJobRequest.SerializeToString,
             epipar_dot_scene_dot_v1_dot_job__service__pb2.DeleteJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/epipar.scene.v1.JobService/RetryJob',
+            epipar_dot_scene_dot_v1_dot_job__service__pb2.RetryJobRequest.SerializeToString,
+            epipar_dot_scene_dot_v1_dot_job__service__pb2.RetryJobResponse.FromString,
             options,
             channel_credentials,
             insecure,

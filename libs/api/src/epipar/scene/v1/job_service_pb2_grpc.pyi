@@ -60,6 +60,15 @@ class JobServiceStub:
     Errors: INVALID_ARGUMENT (BAD_REQUEST), NOT_FOUND (NOT_FOUND), FAILED_PRECONDITION
     (BAD_REQUEST: the job still runs).
     """
+    RetryJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.RetryJobRequest, _job_service_pb2.RetryJobResponse]
+    """RetryJob queues a job that does what a failed or cancelled one was to do: the same requests, into
+    the same scene. What that one finished is found and not made again.
+
+    Errors: INVALID_ARGUMENT (BAD_REQUEST, ENGINE_UNKNOWN), NOT_FOUND (NOT_FOUND: the job, or the
+    upload, scene or completion that it works on), FAILED_PRECONDITION (BAD_REQUEST: the job has not
+    ended; JOB_FINISHED: it succeeded; SCENE_INCOMPLETE), ALREADY_EXISTS (OUTPUT_EXISTS,
+    REQUEST_ID_REUSED), RESOURCE_EXHAUSTED (TOO_MANY_REQUESTS), UNAVAILABLE (ENGINE_UNAVAILABLE).
+    """
     WatchJob: _aio.UnaryStreamMultiCallable[_job_service_pb2.WatchJobRequest, _job_service_pb2.WatchJobResponse]
     """WatchJob replays a job's events after a sequence number, then follows it to its end. After the
     last event of an ended job the stream closes with OK. A client that loses the stream calls again
@@ -155,6 +164,21 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors: INVALID_ARGUMENT (BAD_REQUEST), NOT_FOUND (NOT_FOUND), FAILED_PRECONDITION
         (BAD_REQUEST: the job still runs).
+        """
+
+    @_abc_1.abstractmethod
+    def RetryJob(
+        self,
+        request: _job_service_pb2.RetryJobRequest,
+        context: _aio.ServicerContext[_job_service_pb2.RetryJobRequest, _abc.Awaitable[_job_service_pb2.RetryJobResponse]],
+    ) -> _abc.Awaitable[_job_service_pb2.RetryJobResponse]:
+        """RetryJob queues a job that does what a failed or cancelled one was to do: the same requests, into
+        the same scene. What that one finished is found and not made again.
+
+        Errors: INVALID_ARGUMENT (BAD_REQUEST, ENGINE_UNKNOWN), NOT_FOUND (NOT_FOUND: the job, or the
+        upload, scene or completion that it works on), FAILED_PRECONDITION (BAD_REQUEST: the job has not
+        ended; JOB_FINISHED: it succeeded; SCENE_INCOMPLETE), ALREADY_EXISTS (OUTPUT_EXISTS,
+        REQUEST_ID_REUSED), RESOURCE_EXHAUSTED (TOO_MANY_REQUESTS), UNAVAILABLE (ENGINE_UNAVAILABLE).
         """
 
     @_abc_1.abstractmethod

@@ -35,7 +35,7 @@ _DEFAULTS: dict[str, Any] = {
                 "onExitCodes": {
                     "containerName": CONTAINER,
                     "operator": "In",
-                    "values": [2, 3, 4, 8],
+                    "values": [2, 3, 4, 5, 8],
                 },
             },
             {
@@ -77,7 +77,11 @@ def template_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def make_job(
-    template: Mapping[str, Any], digest: str, arguments: list[str], queue: str = ""
+    template: Mapping[str, Any],
+    digest: str,
+    arguments: list[str],
+    queue: str = "",
+    traceparent: str = "",
 ) -> dict[str, Any]:
     """Return the Job of one run.
 
@@ -86,6 +90,8 @@ def make_job(
         digest: of the run, hex digits.
         arguments: what the container's program is called with.
         queue: a queue of Kueue that starts it; "" for the template's own, if any.
+        traceparent: place in the trace of the request that it was made for; "" without one. A
+            later request that attaches to the Job leaves it as it is.
     """
     job: dict[str, Any] = copy.deepcopy(dict(template))
     labels = job["metadata"].setdefault("labels", {})
@@ -106,6 +112,8 @@ def make_job(
             amounts.update({name: str(amount) for name, amount in amounts.items()})
     container.setdefault("command", [COMMAND])
     container["args"] = arguments
+    if traceparent:
+        container.setdefault("env", []).append({"name": "TRACEPARENT", "value": traceparent})
     return {"apiVersion": "batch/v1", "kind": "Job", **job}
 
 

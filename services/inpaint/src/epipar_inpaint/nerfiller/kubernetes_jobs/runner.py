@@ -144,6 +144,7 @@ class _Follow:
             self._run.digest,
             [self._files.prefix, "--device", self._settings.device],
             self._settings.queue,
+            os.environ.get("TRACEPARENT", ""),
         )
         for _ in range(_MAX_TRIES):
             older = self._files.last_event()

@@ -307,7 +307,7 @@ export type Da3Options = Message<"epipar.depth.v1.Da3Options"> & {
   model: string;
 
   /**
-   * Most images in one pass. 1 to 1000; default: what the card's memory allows.
+   * Most images in one pass. 1 to 1000; default 60. Halved while the card has no memory for so many.
    *
    * @generated from field: optional int32 chunk_frames = 2;
    */
@@ -818,7 +818,9 @@ export const DepthService: GenService<{
    * TOO_MANY_FRAMES, NO_PARALLAX, SPLIT_MODEL, INPUT_TOO_LARGE), NOT_FOUND (NOT_FOUND),
    * ALREADY_EXISTS (OUTPUT_EXISTS), FAILED_PRECONDITION (OUTPUT_BUSY, WEIGHTS_MISSING,
    * LICENCE_NOT_ACCEPTED), RESOURCE_EXHAUSTED (TOO_MANY_REQUESTS, OUT_OF_MEMORY, DISK_FULL),
-   * UNAVAILABLE (ENGINE_UNAVAILABLE).
+   * UNAVAILABLE (ENGINE_UNAVAILABLE, STORE_UNAVAILABLE), DATA_LOSS (CORRUPT_ARTIFACT: weights or a
+   * calibration are damaged or another model's), INTERNAL (WORKER_DIED: a process of the work was
+   * killed; INTERNAL), CANCELLED (CANCELLED), DEADLINE_EXCEEDED (DEADLINE_EXCEEDED).
    *
    * @generated from rpc epipar.depth.v1.DepthService.Predict
    */

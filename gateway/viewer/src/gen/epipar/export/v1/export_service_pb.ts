@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file epipar/export/v1/export_service.proto.
  */
 export const file_epipar_export_v1_export_service: GenFile = /*@__PURE__*/
-  fileDesc("CiVlcGlwYXIvZXhwb3J0L3YxL2V4cG9ydF9zZXJ2aWNlLnByb3RvEhBlcGlwYXIuZXhwb3J0LnYxImgKDUV4cG9ydFJlcXVlc3QSEQoJc2NlbmVfdXJpGAEgASgJEhIKCm91dHB1dF91cmkYAiABKAkSMAoHb3B0aW9ucxgDIAEoCzIfLmVwaXBhci5leHBvcnQudjEuRXhwb3J0T3B0aW9ucyLuBgoNRXhwb3J0T3B0aW9ucxImCgVjb2RlYxgBIAEoDjIXLmVwaXBhci5leHBvcnQudjEuQ29kZWMSGgoNcG9zaXRpb25fYml0cxgCIAEoBUgAiAEBEhsKDnByZXZpZXdfcG9pbnRzGAMgASgFSAGIAQESGgoNbWVkaXVtX3BvaW50cxgEIAEoBUgCiAEBEhgKC2Z1bGxfcG9pbnRzGAUgASgFSAOIAQESIQoUcHJldmlld19kcm9wX3BlcmNlbnQYBiABKAFIBIgBARIgChNtZWRpdW1fZHJvcF9wZXJjZW50GAcgASgBSAWIAQESHgoRZnVsbF9kcm9wX3BlcmNlbnQYCCABKAFIBogBARI5Cg9vdXRsaWVyX3JlbW92YWwYCSABKAsyIC5lcGlwYXIuZXhwb3J0LnYxLk91dGxpZXJSZW1vdmFsEhAKA2dsYhgKIAEoCEgHiAEBEhIKBXRpbGVzGAsgASgISAiIAQESEAoDcGx5GAwgASgISAmIAQESPQoRbWVzaG9wdF9leHRlbnNpb24YDSABKA4yIi5lcGlwYXIuZXhwb3J0LnYxLk1lc2hvcHRFeHRlbnNpb24SEwoLcHJlY29tcHJlc3MYDiADKAkSGwoObWluX2NvbmZpZGVuY2UYDyABKAFICogBARIsCghnZW9tZXRyeRgQIAEoDjIaLmVwaXBhci5leHBvcnQudjEuR2VvbWV0cnkSMQoHc3VyZmFjZRgRIAEoCzIgLmVwaXBhci5leHBvcnQudjEuU3VyZmFjZU9wdGlvbnMSLwoKZHJhY29fbW9kZRgSIAEoDjIbLmVwaXBhci5leHBvcnQudjEuRHJhY29Nb2RlEhwKD2NvbG9yX3RvbGVyYW5jZRgTIAEoBUgLiAEBQhAKDl9wb3NpdGlvbl9iaXRzQhEKD19wcmV2aWV3X3BvaW50c0IQCg5fbWVkaXVtX3BvaW50c0IOCgxfZnVsbF9wb2ludHNCFwoVX3ByZXZpZXdfZHJvcF9wZXJjZW50QhYKFF9tZWRpdW1fZHJvcF9wZXJjZW50QhQKEl9mdWxsX2Ryb3BfcGVyY2VudEIGCgRfZ2xiQggKBl90aWxlc0IGCgRfcGx5QhEKD19taW5fY29uZmlkZW5jZUISChBfY29sb3JfdG9sZXJhbmNlIlwKDk91dGxpZXJSZW1vdmFsEhYKCW5laWdoYm9ycxgBIAEoBUgAiAEBEhYKCXN0ZF9yYXRpbxgCIAEoAUgBiAEBQgwKCl9uZWlnaGJvcnNCDAoKX3N0ZF9yYXRpbyKiAQoOU3VyZmFjZU9wdGlvbnMSFwoKdm94ZWxfc2l6ZRgBIAEoAUgAiAEBEh4KEXByZXZpZXdfdHJpYW5nbGVzGAIgASgFSAGIAQESHQoQbWVkaXVtX3RyaWFuZ2xlcxgDIAEoBUgCiAEBQg0KC192b3hlbF9zaXplQhQKEl9wcmV2aWV3X3RyaWFuZ2xlc0ITChFfbWVkaXVtX3RyaWFuZ2xlcyJ7Cg5FeHBvcnRSZXNwb25zZRIuCghwcm9ncmVzcxgBIAEoCzIaLmVwaXBhci5jb21tb24udjEuUHJvZ3Jlc3NIABIwCgZyZXN1bHQYAiABKAsyHi5lcGlwYXIuZXhwb3J0LnYxLkV4cG9ydFJlc3VsdEgAQgcKBWV2ZW50IsYCCgxFeHBvcnRSZXN1bHQSEgoKZXhwb3J0X3VyaRgBIAEoCRIOCgZjYWNoZWQYAiABKAgSJwoGbGV2ZWxzGAMgAygLMhcuZXBpcGFyLmV4cG9ydC52MS5MZXZlbBItCglhcnRpZmFjdHMYBCADKAsyGi5lcGlwYXIuY29tbW9uLnYxLkFydGlmYWN0EhUKDXNvdXJjZV9wb2ludHMYBSABKAMSFgoOb3V0bGllcl9wb2ludHMYBiABKAMSRwoNc3RhZ2Vfc2Vjb25kcxgHIAMoCzIwLmVwaXBhci5leHBvcnQudjEuRXhwb3J0UmVzdWx0LlN0YWdlU2Vjb25kc0VudHJ5Eg0KBW5vdGVzGAggAygJGjMKEVN0YWdlU2Vjb25kc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAEiXQoFTGV2ZWwSDAoEbmFtZRgBIAEoCRIRCglsb2RfbGV2ZWwYAiABKAUSDgoGcG9pbnRzGAMgASgDEg8KB3NwYWNpbmcYBCABKAESEgoKc2l6ZV9ieXRlcxgFIAEoAypSCgVDb2RlYxIVChFDT0RFQ19VTlNQRUNJRklFRBAAEhEKDUNPREVDX01FU0hPUFQQARIPCgtDT0RFQ19EUkFDTxACEg4KCkNPREVDX05PTkUQAyprChBNZXNob3B0RXh0ZW5zaW9uEiEKHU1FU0hPUFRfRVhURU5TSU9OX1VOU1BFQ0lGSUVEEAASGQoVTUVTSE9QVF9FWFRFTlNJT05fS0hSEAESGQoVTUVTSE9QVF9FWFRFTlNJT05fRVhUEAIqVwoJRHJhY29Nb2RlEhoKFkRSQUNPX01PREVfVU5TUEVDSUZJRUQQABIVChFEUkFDT19NT0RFX1NPUlRFRBABEhcKE0RSQUNPX01PREVfUEVSX1RJTEUQAipwCghHZW9tZXRyeRIYChRHRU9NRVRSWV9VTlNQRUNJRklFRBAAEhMKD0dFT01FVFJZX1BPSU5UUxABEhQKEEdFT01FVFJZX1NVUkZBQ0UQAhIfChtHRU9NRVRSWV9QT0lOVFNfQU5EX1NVUkZBQ0UQAzJeCg1FeHBvcnRTZXJ2aWNlEk0KBkV4cG9ydBIfLmVwaXBhci5leHBvcnQudjEuRXhwb3J0UmVxdWVzdBogLmVwaXBhci5leHBvcnQudjEuRXhwb3J0UmVzcG9uc2UwAWIGcHJvdG8z", [file_epipar_common_v1_artifact, file_epipar_common_v1_progress]);
+  fileDesc("CiVlcGlwYXIvZXhwb3J0L3YxL2V4cG9ydF9zZXJ2aWNlLnByb3RvEhBlcGlwYXIuZXhwb3J0LnYxImgKDUV4cG9ydFJlcXVlc3QSEQoJc2NlbmVfdXJpGAEgASgJEhIKCm91dHB1dF91cmkYAiABKAkSMAoHb3B0aW9ucxgDIAEoCzIfLmVwaXBhci5leHBvcnQudjEuRXhwb3J0T3B0aW9ucyLuBgoNRXhwb3J0T3B0aW9ucxImCgVjb2RlYxgBIAEoDjIXLmVwaXBhci5leHBvcnQudjEuQ29kZWMSGgoNcG9zaXRpb25fYml0cxgCIAEoBUgAiAEBEhsKDnByZXZpZXdfcG9pbnRzGAMgASgFSAGIAQESGgoNbWVkaXVtX3BvaW50cxgEIAEoBUgCiAEBEhgKC2Z1bGxfcG9pbnRzGAUgASgFSAOIAQESIQoUcHJldmlld19kcm9wX3BlcmNlbnQYBiABKAFIBIgBARIgChNtZWRpdW1fZHJvcF9wZXJjZW50GAcgASgBSAWIAQESHgoRZnVsbF9kcm9wX3BlcmNlbnQYCCABKAFIBogBARI5Cg9vdXRsaWVyX3JlbW92YWwYCSABKAsyIC5lcGlwYXIuZXhwb3J0LnYxLk91dGxpZXJSZW1vdmFsEhAKA2dsYhgKIAEoCEgHiAEBEhIKBXRpbGVzGAsgASgISAiIAQESEAoDcGx5GAwgASgISAmIAQESPQoRbWVzaG9wdF9leHRlbnNpb24YDSABKA4yIi5lcGlwYXIuZXhwb3J0LnYxLk1lc2hvcHRFeHRlbnNpb24SEwoLcHJlY29tcHJlc3MYDiADKAkSGwoObWluX2NvbmZpZGVuY2UYDyABKAFICogBARIsCghnZW9tZXRyeRgQIAEoDjIaLmVwaXBhci5leHBvcnQudjEuR2VvbWV0cnkSMQoHc3VyZmFjZRgRIAEoCzIgLmVwaXBhci5leHBvcnQudjEuU3VyZmFjZU9wdGlvbnMSLwoKZHJhY29fbW9kZRgSIAEoDjIbLmVwaXBhci5leHBvcnQudjEuRHJhY29Nb2RlEhwKD2NvbG9yX3RvbGVyYW5jZRgTIAEoBUgLiAEBQhAKDl9wb3NpdGlvbl9iaXRzQhEKD19wcmV2aWV3X3BvaW50c0IQCg5fbWVkaXVtX3BvaW50c0IOCgxfZnVsbF9wb2ludHNCFwoVX3ByZXZpZXdfZHJvcF9wZXJjZW50QhYKFF9tZWRpdW1fZHJvcF9wZXJjZW50QhQKEl9mdWxsX2Ryb3BfcGVyY2VudEIGCgRfZ2xiQggKBl90aWxlc0IGCgRfcGx5QhEKD19taW5fY29uZmlkZW5jZUISChBfY29sb3JfdG9sZXJhbmNlIlwKDk91dGxpZXJSZW1vdmFsEhYKCW5laWdoYm9ycxgBIAEoBUgAiAEBEhYKCXN0ZF9yYXRpbxgCIAEoAUgBiAEBQgwKCl9uZWlnaGJvcnNCDAoKX3N0ZF9yYXRpbyLKAQoOU3VyZmFjZU9wdGlvbnMSFwoKdm94ZWxfc2l6ZRgBIAEoAUgAiAEBEh4KEXByZXZpZXdfdHJpYW5nbGVzGAIgASgFSAGIAQESHQoQbWVkaXVtX3RyaWFuZ2xlcxgDIAEoBUgCiAEBEhcKCm1lbW9yeV9taWIYBCABKAVIA4gBAUINCgtfdm94ZWxfc2l6ZUIUChJfcHJldmlld190cmlhbmdsZXNCEwoRX21lZGl1bV90cmlhbmdsZXNCDQoLX21lbW9yeV9taWIiewoORXhwb3J0UmVzcG9uc2USLgoIcHJvZ3Jlc3MYASABKAsyGi5lcGlwYXIuY29tbW9uLnYxLlByb2dyZXNzSAASMAoGcmVzdWx0GAIgASgLMh4uZXBpcGFyLmV4cG9ydC52MS5FeHBvcnRSZXN1bHRIAEIHCgVldmVudCL+AgoMRXhwb3J0UmVzdWx0EhIKCmV4cG9ydF91cmkYASABKAkSDgoGY2FjaGVkGAIgASgIEicKBmxldmVscxgDIAMoCzIXLmVwaXBhci5leHBvcnQudjEuTGV2ZWwSLQoJYXJ0aWZhY3RzGAQgAygLMhouZXBpcGFyLmNvbW1vbi52MS5BcnRpZmFjdBIVCg1zb3VyY2VfcG9pbnRzGAUgASgDEhYKDm91dGxpZXJfcG9pbnRzGAYgASgDEkcKDXN0YWdlX3NlY29uZHMYByADKAsyMC5lcGlwYXIuZXhwb3J0LnYxLkV4cG9ydFJlc3VsdC5TdGFnZVNlY29uZHNFbnRyeRINCgVub3RlcxgIIAMoCRI2Cg5zdXJmYWNlX2xldmVscxgJIAMoCzIeLmVwaXBhci5leHBvcnQudjEuU3VyZmFjZUxldmVsGjMKEVN0YWdlU2Vjb25kc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAEiaAoMU3VyZmFjZUxldmVsEgwKBG5hbWUYASABKAkSEQoJbG9kX2xldmVsGAIgASgFEhEKCXRyaWFuZ2xlcxgDIAEoAxIQCgh2ZXJ0aWNlcxgEIAEoAxISCgpzaXplX2J5dGVzGAUgASgDIl0KBUxldmVsEgwKBG5hbWUYASABKAkSEQoJbG9kX2xldmVsGAIgASgFEg4KBnBvaW50cxgDIAEoAxIPCgdzcGFjaW5nGAQgASgBEhIKCnNpemVfYnl0ZXMYBSABKAMqUgoFQ29kZWMSFQoRQ09ERUNfVU5TUEVDSUZJRUQQABIRCg1DT0RFQ19NRVNIT1BUEAESDwoLQ09ERUNfRFJBQ08QAhIOCgpDT0RFQ19OT05FEAMqawoQTWVzaG9wdEV4dGVuc2lvbhIhCh1NRVNIT1BUX0VYVEVOU0lPTl9VTlNQRUNJRklFRBAAEhkKFU1FU0hPUFRfRVhURU5TSU9OX0tIUhABEhkKFU1FU0hPUFRfRVhURU5TSU9OX0VYVBACKlcKCURyYWNvTW9kZRIaChZEUkFDT19NT0RFX1VOU1BFQ0lGSUVEEAASFQoRRFJBQ09fTU9ERV9TT1JURUQQARIXChNEUkFDT19NT0RFX1BFUl9USUxFEAIqcAoIR2VvbWV0cnkSGAoUR0VPTUVUUllfVU5TUEVDSUZJRUQQABITCg9HRU9NRVRSWV9QT0lOVFMQARIUChBHRU9NRVRSWV9TVVJGQUNFEAISHwobR0VPTUVUUllfUE9JTlRTX0FORF9TVVJGQUNFEAMyXgoNRXhwb3J0U2VydmljZRJNCgZFeHBvcnQSHy5lcGlwYXIuZXhwb3J0LnYxLkV4cG9ydFJlcXVlc3QaIC5lcGlwYXIuZXhwb3J0LnYxLkV4cG9ydFJlc3BvbnNlMAFiBnByb3RvMw", [file_epipar_common_v1_artifact, file_epipar_common_v1_progress]);
 
 /**
  * ExportRequest names a scene, an output and how to write it.
@@ -240,25 +240,34 @@ export const OutlierRemovalSchema: GenMessage<OutlierRemoval> = /*@__PURE__*/
  */
 export type SurfaceOptions = Message<"epipar.export.v1.SurfaceOptions"> & {
   /**
-   * Side of a voxel in scene units. Positive; default: chosen from the depth maps' resolution.
+   * Side of a voxel in scene units. Positive; default: the width of a pixel on the surfaces, or the
+   * depth maps' disagreement if that is greater, widened where `memory_mib` would not do. One that
+   * is given is never widened: what does not fit is BAD_OPTION, and the message names what would.
    *
    * @generated from field: optional double voxel_size = 1;
    */
   voxelSize?: number | undefined;
 
   /**
-   * Most triangles of the level "preview". Default 50000.
+   * Most triangles of the level "preview". 100 to 100000000; default 50000.
    *
    * @generated from field: optional int32 preview_triangles = 2;
    */
   previewTriangles?: number | undefined;
 
   /**
-   * Most triangles of the level "medium". Default 500000.
+   * Most triangles of the level "medium". At least `preview_triangles`; default 500000.
    *
    * @generated from field: optional int32 medium_triangles = 3;
    */
   mediumTriangles?: number | undefined;
+
+  /**
+   * Memory of the voxels at most, MiB. 16 to 65536; default 1024.
+   *
+   * @generated from field: optional int32 memory_mib = 4;
+   */
+  memoryMib?: number | undefined;
 };
 
 /**
@@ -340,7 +349,7 @@ export type ExportResult = Message<"epipar.export.v1.ExportResult"> & {
   artifacts: Artifact[];
 
   /**
-   * Points that the scene's depth maps gave.
+   * Points that the scene's depth maps gave; for a surface alone, their known pixels.
    *
    * @generated from field: int64 source_points = 5;
    */
@@ -366,6 +375,14 @@ export type ExportResult = Message<"epipar.export.v1.ExportResult"> & {
    * @generated from field: repeated string notes = 8;
    */
   notes: string[];
+
+  /**
+   * The levels of the surface, coarsest first; empty if none was asked for. Their files are among
+   * `artifacts` as "surface_preview.glb" and so on.
+   *
+   * @generated from field: repeated epipar.export.v1.SurfaceLevel surface_levels = 9;
+   */
+  surfaceLevels: SurfaceLevel[];
 };
 
 /**
@@ -374,6 +391,55 @@ export type ExportResult = Message<"epipar.export.v1.ExportResult"> & {
  */
 export const ExportResultSchema: GenMessage<ExportResult> = /*@__PURE__*/
   messageDesc(file_epipar_export_v1_export_service, 5);
+
+/**
+ * SurfaceLevel is one level of detail of the surface.
+ *
+ * @generated from message epipar.export.v1.SurfaceLevel
+ */
+export type SurfaceLevel = Message<"epipar.export.v1.SurfaceLevel"> & {
+  /**
+   * Name: "preview", "medium" or "full".
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * 0 is the coarsest.
+   *
+   * @generated from field: int32 lod_level = 2;
+   */
+  lodLevel: number;
+
+  /**
+   * Triangles in it.
+   *
+   * @generated from field: int64 triangles = 3;
+   */
+  triangles: bigint;
+
+  /**
+   * Vertices in it.
+   *
+   * @generated from field: int64 vertices = 4;
+   */
+  vertices: bigint;
+
+  /**
+   * Size of its GLB in bytes.
+   *
+   * @generated from field: int64 size_bytes = 5;
+   */
+  sizeBytes: bigint;
+};
+
+/**
+ * Describes the message epipar.export.v1.SurfaceLevel.
+ * Use `create(SurfaceLevelSchema)` to create a new message.
+ */
+export const SurfaceLevelSchema: GenMessage<SurfaceLevel> = /*@__PURE__*/
+  messageDesc(file_epipar_export_v1_export_service, 6);
 
 /**
  * Level is one level of detail.
@@ -422,7 +488,7 @@ export type Level = Message<"epipar.export.v1.Level"> & {
  * Use `create(LevelSchema)` to create a new message.
  */
 export const LevelSchema: GenMessage<Level> = /*@__PURE__*/
-  messageDesc(file_epipar_export_v1_export_service, 6);
+  messageDesc(file_epipar_export_v1_export_service, 7);
 
 /**
  * Codec is a way to compress GLBs and tiles.

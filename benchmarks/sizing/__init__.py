@@ -1,0 +1,1 @@
+"""What one scene costs: CPU-seconds by service, bytes by artifact, rows by table."""
