@@ -24,7 +24,7 @@ FEATURES = (
     "noise",  # median disagreement of the whole frame, in loose tolerances
     "evidence",  # correlation at the coarse levels around the pixel
 )
-COEFFICIENTS = (0.864, 0.647, 0.541, -0.757, -0.224, 1.519, 0.092, -0.729, 0.0)
+COEFFICIENTS = (1.270, 0.709, 1.409, -0.425, 1.486, 0.964, -0.003, -1.423, -2.962)
 
 
 def features(agreement: Agreement, matched: Matched) -> F32:

@@ -17,8 +17,8 @@ import numpy as np
 from epipar_depth.confidence import features, probability
 from epipar_depth.consistency import Agreement, check_agreement
 from epipar_depth.match import LEVELS, Matched, MatchSettings, Picture, match
-from epipar_depth.reconstruction import Reconstruction
 from epipar_depth.pyramid import texture
+from epipar_depth.reconstruction import Reconstruction
 from epipar_depth.support import add_supported, drop_small_patches
 from epipar_depth.sweep import pack_neighbourhoods
 from epipar_depth.views import View, choose_view
@@ -27,10 +27,10 @@ from epipar_scene.arrays import F32, U8, U32, Bools
 from epipar_scene.cameras import world_to_camera
 from epipar_scene.writer import SceneWriter
 
-_CACHED_IMAGES = 24
+_CACHED_IMAGES = 40
 _MOST_BLOCKED_SHARE = 0.5  # views that look through a confirmed point, per view that agrees
-_LEAST_CONFIDENCE = 0.75  # below which a depth is not kept
-_LEAST_EVIDENCE = 0.1  # correlation of noise alone stays below
+_LEAST_CONFIDENCE = 0.82  # below which a depth is not kept; chosen on the office clip
+_LEAST_EVIDENCE = 0.4  # noise alone stays below: the best of many planes gives it 0.1 to 0.3
 _MOST_BLOCKED = 2  # views that look through a point that only its neighbours confirm
 
 

@@ -122,9 +122,7 @@ def match(
     trial = planes.inverse_depths()
     inverse = np.asarray(trial[0] + found.plane * (trial[1] - trial[0]), np.float32)
     up = carry_up(inverse, small, reference.grey)
-    inverse, cost = _refine(
-        pinhole, reference, sources, reference_to_source, planes, settings, up
-    )
+    inverse, cost = _refine(pinhole, reference, sources, reference_to_source, planes, settings, up)
     return Matched(
         np.asarray(1 / inverse, np.float32),
         cost,
@@ -180,7 +178,12 @@ def _refine(
     offsets = (np.arange(-settings.steps, settings.steps + 1) * step).astype(np.float32)
     packed = np.stack([source[FULL] for source in sources])
     cost = costs_near_surface(
-        reference.grey, packed, far, np.ascontiguousarray(towards[:, :, 2], np.float32), inverse, offsets
+        reference.grey,
+        packed,
+        far,
+        np.ascontiguousarray(towards[:, :, 2], np.float32),
+        inverse,
+        offsets,
     )
     near = aggregate(cost, reference.grey, settings.near_penalties)
     inverse = np.asarray(inverse + (near.plane - settings.steps) * np.float32(step), np.float32)

@@ -18,7 +18,7 @@ import numpy as np
 from epipar_depth.match import Matched
 from epipar_depth.reconstruction import Reconstruction
 from epipar_kit.errors import CorruptArtifactError
-from epipar_scene.arrays import F32, U8
+from epipar_scene.arrays import U8
 from epipar_scene.atomic import atomic_file
 
 _UNIQUENESS_SCALE = 100.0  # uniqueness 1.00 .. 3.55 in a byte
