@@ -32,11 +32,12 @@ const COMPRESSIBLE = /\.(js|css|html|svg|json|wasm)$/;
 const LEAST_BYTES = 512;
 /**
  * Chunks that most pages never load: DESIGN §8 counts the app without them. The box tool comes with
- * its first use; decoding outside of the worker (which is a part of the viewer's chunk) where a page
- * forbids workers from blobs; the digest with uploads that are too large for the browser's own.
+ * its first use, and so do surfaces; decoding outside of the worker (which is a part of the viewer's
+ * chunk) where a page forbids workers from blobs; the digest with uploads that are too large for the
+ * browser's own.
  */
 const OPTIONAL =
-  /webgpu_backend|general_glb|draco|region_tool|(?:^|\/)(?:decode|srgb|digest_worker)-/;
+  /webgpu_backend|general_glb|surface_layer|draco|region_tool|(?:^|\/)(?:decode|srgb|digest_worker)-/;
 /** DESIGN §8, gzip. */
 const MOST_APP_BYTES = 220_000;
 
