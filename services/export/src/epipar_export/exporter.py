@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from epipar_export.clock import StageClock
@@ -31,7 +31,8 @@ from epipar_export.outliers import without_outliers
 from epipar_export.precompress import precompress
 from epipar_export.progress import Report, silent
 from epipar_export.read_scene import empty_scene, open_scene, read_scene
-from epipar_export.surface.pipeline import SurfaceJob, SurfaceLevel, SurfaceResult
+from epipar_export.request import ExportRequest, ExportResult
+from epipar_export.surface.pipeline import SurfaceJob, SurfaceResult
 from epipar_export.tiles import FOLDER, TilesResult
 from epipar_export.workspace import Workspace
 from epipar_export.write_files import FileWriter
@@ -39,48 +40,6 @@ from epipar_kit.errors import InvalidInputError, typed_storage_errors
 from epipar_scene.clouds import PointCloud
 
 MAX_THREADS = 16
-
-
-@dataclass(frozen=True, slots=True)
-class ExportRequest:
-    """What to export, and where to.
-
-    Attributes:
-        scene_dir: a finished scene folder.
-        output_dir: an existing folder to write into; what an interrupted export left is replaced.
-        options: how.
-        threads: threads to use; 0 = one for each core this process may use, at most 16.
-    """
-
-    scene_dir: Path
-    output_dir: Path
-    options: ExportOptions = field(default_factory=ExportOptions)
-    threads: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class ExportResult:
-    """A finished export; the same facts stand in export.json.
-
-    Attributes:
-        content_hash: of the scene and the options.
-        levels: preview, medium, full.
-        artifacts: GLBs, tileset.json, cloud.ply, export.json. Tiles are found by tileset.json.
-        source_points: points that the depth maps (or the cloud) gave.
-        outlier_points: removed as outliers.
-        stage_seconds: wall time by stage.
-        notes: what a person should know.
-        surface_levels: preview, medium, full of the surface; empty where none was asked for.
-    """
-
-    content_hash: str
-    levels: tuple[Level, ...]
-    artifacts: tuple[ExportedFile, ...]
-    source_points: int
-    outlier_points: int
-    stage_seconds: dict[str, float]
-    notes: tuple[str, ...]
-    surface_levels: tuple[SurfaceLevel, ...] = ()
 
 
 def export_scene(request: ExportRequest, report: Report = silent) -> ExportResult:
@@ -324,3 +283,6 @@ def _pool(threads: int) -> Iterator[tuple[Executor, int]]:
     count = threads or min(len(os.sched_getaffinity(0)), MAX_THREADS)
     with ThreadPoolExecutor(count, thread_name_prefix="export") as pool:
         yield pool, count
+
+
+__all__ = ["ExportRequest", "ExportResult", "export_cloud", "export_clouds", "export_scene"]
