@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.completion [--quick] [--only WORD] [--write]``: prints a table and what was
 asked beside what was measured; --write keeps both in results.md and the pictures in pictures/.
-One worker; CPU-seconds. --only with --write replaces the rows that it measures.
+One worker; CPU-seconds. --only and --clean with --write replace the rows that they measure.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import cv2
 
-from benchmarks.completion.cases import DISTURBANCES, SCENES, SIZE, make_case, rendered
+from benchmarks.completion.cases import DISTURBANCES, SCENES, SIZE, SceneKind, make_case, rendered
 from benchmarks.completion.measure import NONE, Bench
 from benchmarks.completion.reach import reach_table
 from benchmarks.completion.reconstructed import (
@@ -42,10 +42,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--write", action="store_true", help="keep the tables and the pictures")
     parser.add_argument("--only", default="", help="run cases whose scene/holes/disturbance has it")
+    parser.add_argument("--clean", action="store_true", help="undisturbed cases alone, no speed")
     parser.add_argument("--quick", action="store_true", help="one small scene: about a minute")
     given = parser.parse_args()
     cv2.setNumThreads(1)
-    bench = Bench(given.only, Sheets(HERE / "pictures"))
+    bench = Bench(given.only, Sheets(HERE / "pictures"), clean_only=given.clean)
     print(HEAD)
     if given.quick:
         _measure_quick(bench)
@@ -54,7 +55,7 @@ def main() -> None:
         _measure_speed(bench)
         _measure_reconstructed(bench)
     rows = bench.rows
-    if given.write and given.only:
+    if given.write and (given.only or given.clean):
         rows = merged(read_rows(HERE / "results.md"), rows)
     reach = reach_table(rows)
     print(f"\n{reach}")
@@ -64,7 +65,11 @@ def main() -> None:
         bench.write_sheets()
 
 
-def _cases(scene: str) -> Iterator[tuple[str, str]]:
+def _cases(kind: SceneKind) -> Iterator[tuple[str, str]]:
+    if kind.floating != "ball":
+        yield "object", ""
+        return
+    scene = kind.name
     for holes in HOLES:
         yield holes, ""
     if scene in _DISTURBED_SCENES:
@@ -75,7 +80,7 @@ def _cases(scene: str) -> Iterator[tuple[str, str]]:
 
 def _measure_rendered(bench: Bench) -> None:
     for kind in SCENES:
-        asked = [case for case in _cases(kind.name) if bench.wants(kind.name, *case)]
+        asked = [case for case in _cases(kind) if bench.wants(kind.name, *case)]
         views = rendered(kind) if asked else []
         for holes, disturbance in asked:
             with tempfile.TemporaryDirectory() as folder:
@@ -91,7 +96,7 @@ def _measure_speed(bench: Bench) -> None:
         name = f"{kind.name} {size}"
         if kind.name not in _SPEED_SCENES:
             continue
-        asked = [holes for holes in ("blobs", "surface", "removed") if bench.wants(name, holes, "")]
+        asked = [h for h in ("blobs", "surface", "removed") if bench.wants_speed(name, h)]
         views = rendered(kind, _SPEED_SIZE) if asked else []
         for holes in asked:
             with tempfile.TemporaryDirectory() as folder:

@@ -26,14 +26,21 @@ _SHOWN = 4  # the view on the picture sheets
 class Bench:
     """Measures cases one after the other."""
 
-    def __init__(self, only: str, sheets: Sheets) -> None:
+    def __init__(self, only: str, sheets: Sheets, *, clean_only: bool = False) -> None:
         self.rows: list[Row] = []
         self._only = only
+        self._clean_only = clean_only
         self._sheets = sheets
 
-    def wants(self, *case: str) -> bool:
+    def wants(self, scene: str, holes: str, disturbance: str) -> bool:
         """Whether a case was asked for."""
-        return self._only in "/".join(case)
+        if self._clean_only and disturbance:
+            return False
+        return self._only in f"{scene}/{holes}/{disturbance}"
+
+    def wants_speed(self, scene: str, holes: str) -> bool:
+        """Whether a case at the size that speed is measured at was asked for."""
+        return not self._clean_only and self.wants(scene, holes, "")
 
     def measure(self, case: Case, root: Path, name: str, holes: str, disturbance: str) -> None:
         """Complete a case with all methods and print their rows."""

@@ -270,6 +270,7 @@ async def test_an_engine_that_fails_or_cheats_leaves_no_completion(
         ({"options": pb.CompleteOptions(painter="oil")}, ("BAD_OPTION", "options.painter")),
         ({"options": pb.CompleteOptions(seed=-1)}, ("BAD_OPTION", "options.seed")),
         ({"fresh": pb.MaskOptions(dilation_px=4)}, ("BAD_OPTION", "fresh.dilation_px")),
+        ({"fresh": pb.MaskOptions(regions_only=True)}, ("BAD_OPTION", "fresh.regions_only")),
         ({"fresh": pb.MaskOptions(user_masks_uri="..")}, ("BAD_URI", "fresh.user_masks_uri")),
     ],
 )

@@ -177,6 +177,17 @@ def test_a_user_mask_is_a_hole_in_both(rendered):
     np.testing.assert_array_equal(holes.depth, asked)
 
 
+def test_regions_only_leaves_what_depth_lacks(rendered):
+    view = rendered.views[0]
+    asked = disk(view.seen.depth.shape, 60, 50, 12)
+    data = data_of(view, user_hole=asked)
+    data.depth[100:] = 0
+    data.confidence[:20] = 0
+    holes = find_holes(data, replace(EXACT, regions_only=True))
+    np.testing.assert_array_equal(holes.color, asked)
+    np.testing.assert_array_equal(holes.depth, asked)
+
+
 def test_the_sky_is_kept_out(rendered):
     view = rendered.views[0]
     sky = disk(view.seen.depth.shape, 80, 0, 40)

@@ -94,6 +94,17 @@ async def test_masks_json_is_written_last_and_holds_the_options(stub, store_root
     assert max(files, key=lambda p: p.stat().st_mtime_ns).name == "masks.json"
 
 
+async def test_regions_alone_leave_what_depth_lacks(stub, store_root, ball):
+    every = await result_of(stub.MaskIncomplete(request(regions=[ball], min_confidence=1.0)))
+    alone = request(regions=[ball], min_confidence=1.0, regions_only=True)
+    alone.mask_set = "alone"
+    result = await result_of(stub.MaskIncomplete(alone))
+    assert 0 < result.depth_hole_share < every.depth_hole_share
+    assert result.color_hole_share > 0
+    content = json.loads((store_root / result.mask_set_uri / "masks.json").read_text())
+    assert content["options"]["regions_only"] is True
+
+
 async def test_the_same_set_is_answered_and_another_is_refused(stub, store_root, ball):
     first = await result_of(stub.MaskIncomplete(request(regions=[ball])))
     second = await result_of(stub.MaskIncomplete(request(regions=[ball])))
@@ -233,6 +244,7 @@ POINT = pb.Point(x=1, y=1, z=1)
         ({"options": {"dilation_px": 53}}, ("BAD_OPTION", "options.dilation_px")),
         ({"options": {"dilation_iterations": 21}}, ("BAD_OPTION", "options.dilation_iterations")),
         ({"options": {"min_hole_share": 0.2}}, ("BAD_OPTION", "options.min_hole_share")),
+        ({"options": {"regions_only": True}}, ("BAD_OPTION", "options.regions_only")),
         ({"options": {"user_masks_uri": "none"}}, ("NOT_FOUND", "")),
         ({"options": {"user_masks_uri": "../x"}}, ("BAD_URI", "options.user_masks_uri")),
         (

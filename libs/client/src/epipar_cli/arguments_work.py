@@ -58,7 +58,7 @@ _MASKS_EXAMPLES = """\
 examples:
   epipar masks kitchen
   epipar masks kitchen --name strict --min-confidence 0.6
-  epipar masks kitchen --name chair --box=-0.5,0.2,1.5,0.4,1.1,2.3
+  epipar masks kitchen --name chair --regions-only --box=-0.5,0.2,1.5,0.4,1.1,2.3
 """
 _COMPLETE = """\
 Fill what the camera never saw: a whole scene folder again, in SCENE/completions/NAME, and its
@@ -220,6 +220,11 @@ def _add_missing(parser: ArgumentParser) -> None:
         help="centre and radius; may be given twice",
     )
     group.add_argument("--mask-dir", metavar="DIR", help="PNGs named as the frames, 0 = take away")
+    group.add_argument(
+        "--regions-only",
+        action="store_true",
+        help="only what --box, --sphere and --mask-dir name is a hole, whatever depth lacks",
+    )
     group.add_argument("--no-keep-sky", action="store_true", help="the sky is a hole too")
     group.add_argument("--dilation", type=int, metavar="PX", help="kernel at width 640; default 5")
     group.add_argument("--dilation-iterations", type=int, metavar="N", help="default 2")

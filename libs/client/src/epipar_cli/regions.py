@@ -57,6 +57,7 @@ def mask_options_of(arguments: Namespace, user_masks_uri: str | None) -> MaskOpt
         min_hole_share=arguments.min_hole_share,
         user_masks_uri=user_masks_uri,
         regions=(*boxes, *spheres),
+        regions_only=True if arguments.regions_only else None,
     )
 
 

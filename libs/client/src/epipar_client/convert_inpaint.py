@@ -101,6 +101,7 @@ def mask_options_from(options: MaskOptions) -> inpaint_pb2.MaskOptions:
         dilation_iterations=options.dilation_iterations,
         min_hole_share=options.min_hole_share,
         user_masks_uri=options.user_masks_uri,
+        regions_only=options.regions_only,
     )
     message.regions.extend(map(_region, options.regions))
     return message

@@ -73,6 +73,7 @@ class MaskOptions:
         min_hole_share: holes smaller than this share of the image are dropped, 0 to 0.1.
         user_masks_uri: store key of a folder of PNGs named as the frames: 0 = take away.
         regions: what lies in one of these is a hole in colour and in depth; at most 64.
+        regions_only: only what regions and user masks ask for is a hole, whatever depth lacks.
 
     Raises:
         InvalidInputError: there are too many regions.
@@ -85,6 +86,7 @@ class MaskOptions:
     min_hole_share: float | None = None
     user_masks_uri: str | None = None
     regions: tuple[Box | Sphere, ...] = ()
+    regions_only: bool | None = None
 
     def __post_init__(self) -> None:
         if len(self.regions) > MAX_REGIONS:

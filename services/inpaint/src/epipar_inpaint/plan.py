@@ -46,10 +46,21 @@ class MaskCall:
     Attributes:
         options: the settings.
         user_masks_uri: store key of a folder of mask PNGs; "" where there is none.
+
+    Raises:
+        InvalidInputError: BAD_OPTION, only what is asked for is a hole, and nothing is.
     """
 
     options: MaskOptions = field(default_factory=MaskOptions)
     user_masks_uri: str = ""
+
+    def __post_init__(self) -> None:
+        if self.options.regions_only and not (self.options.regions or self.user_masks_uri):
+            raise InvalidInputError(
+                "BAD_OPTION",
+                "options.regions_only",
+                "regions_only is true and nothing is asked for; give regions or user_masks_uri",
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ the ray that no view confirms as free and that several views have masked out. Un
 COMPLETE such a candidate is refused.
 
 Under REMOVE that space is what was to go, and free. There the inside of things gives them away:
-a stretch that no view looks through and that several views find behind a surface which they
-measure. A ray that reaches the wall that way has come through a face that all views have masked.
+a stretch that no view looks through and that some view finds behind a surface which it
+measures. A ray that reaches the wall that way has come through a face that all views have masked.
 """
 
 from __future__ import annotations
@@ -21,10 +21,13 @@ from epipar_inpaint.fusion.views import Camera
 from epipar_inpaint.jit import kernel
 from epipar_scene.arrays import F32, F64, I64, U8, Bools
 
-_STEPS = 16
+STEPS, FINE_STEPS = 16, 32
+"""Places on a ray that are looked at: what a face hides is deep, what a corner hides is not."""
+
 _NEAR, _FAR = 0.25, 0.985  # the stretch of the ray that is looked at, in depths of the candidate
 _LEAST_VIEWS = 2  # that have masked a place out
 _LEAST_SPAN = 0.05  # of the candidate's depth
+_LEAST_BEHIND, _LEAST_CROSSING = 1, 0.03  # the same of what lies inside of something
 
 
 @kernel
@@ -94,9 +97,11 @@ class FreeSpans:
     behind: U8
 
     @classmethod
-    def before(cls, camera: Camera, pixels: Pixels, depths: F32, tolerance: float) -> FreeSpans:
+    def before(
+        cls, camera: Camera, pixels: Pixels, depths: F32, tolerance: float, steps: int = STEPS
+    ) -> FreeSpans:
         """Return the stretches before (N,) depths, not yet probed."""
-        shape = (len(pixels), _STEPS)
+        shape = (len(pixels), steps)
         free, masked = np.zeros(shape, np.bool_), np.zeros(shape, np.uint8)
         return cls(camera, pixels, depths, tolerance, free, masked, np.zeros_like(masked))
 
@@ -126,17 +131,18 @@ class FreeSpans:
 
     def unseen(self) -> tuple[Bools, F64]:
         """Return (N, steps) places that may hold a missing surface, and their depths."""
-        shares = _NEAR + (_FAR - _NEAR) * (np.arange(_STEPS) + 0.5) / _STEPS
+        steps = self.free.shape[1]
+        shares = _NEAR + (_FAR - _NEAR) * (np.arange(steps) + 0.5) / steps
         depths = self.depths[:, np.newaxis].astype(np.float64) * shares
         return ~self.free & (self.masked >= _LEAST_VIEWS), depths
 
     def may_hide_something(self) -> Bools:
         """Return (N,) candidates in front of which a surface may be missing."""
-        span = self.unseen()[0].sum(axis=1) * ((_FAR - _NEAR) / _STEPS)
+        span = (_FAR - _NEAR) * self.unseen()[0].mean(axis=1)
         return np.asarray(span > _LEAST_SPAN, np.bool_)
 
     def may_cross_something(self) -> Bools:
         """Return (N,) candidates that the ray reaches only through the inside of something."""
-        inside = ~self.free & (self.behind >= _LEAST_VIEWS)
-        span = inside.sum(axis=1) * ((_FAR - _NEAR) / _STEPS)
-        return np.asarray(span > _LEAST_SPAN, np.bool_)
+        inside = ~self.free & (self.behind >= _LEAST_BEHIND)
+        span = (_FAR - _NEAR) * inside.mean(axis=1)
+        return np.asarray(span > _LEAST_CROSSING, np.bool_)

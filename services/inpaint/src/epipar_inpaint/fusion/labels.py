@@ -14,7 +14,7 @@ import numpy as np
 
 from epipar_inpaint.fusion.aggregate import choose_labels
 from epipar_inpaint.fusion.alignment import Tolerances
-from epipar_inpaint.fusion.freespace import FreeSpans
+from epipar_inpaint.fusion.freespace import FINE_STEPS, STEPS, FreeSpans
 from epipar_inpaint.fusion.holes import FREE, SKY_LABEL, Hole, find_holes, ring_px
 from epipar_inpaint.fusion.likeness import unlike_own_surface
 from epipar_inpaint.fusion.pixels import Pixels
@@ -171,8 +171,9 @@ def _evidence(target: View, pixels: Pixels, candidates: F32, around: Surrounding
     cost = _VIOLATION * np.minimum(votes.violations, _MOST_VIOLATIONS).astype(np.float32)
     if asks.any():
         cost += _color_cost(ballot, around)
+    steps = STEPS if around.refuse_hidden else FINE_STEPS
     for place, depths in enumerate(ballot.candidates):
-        spans = FreeSpans.before(target.camera, pixels, depths, around.tolerances.depth)
+        spans = FreeSpans.before(target.camera, pixels, depths, around.tolerances.depth, steps)
         for view, depth in zip(around.others[:_PROBES], around.depths, strict=False):
             spans.probe(depth, view.depth_hole, view.camera)
         hides = spans.may_hide_something() if around.refuse_hidden else spans.may_cross_something()

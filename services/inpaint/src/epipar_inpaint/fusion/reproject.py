@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from epipar_inpaint.fusion.alignment import Tolerances
-from epipar_inpaint.fusion.freespace import FreeSpans
+from epipar_inpaint.fusion.freespace import FINE_STEPS, STEPS, FreeSpans
 from epipar_inpaint.fusion.likeness import unlike_own_surface
 from epipar_inpaint.fusion.pixels import Pixels
 from epipar_inpaint.fusion.splat import merge_layers, splat
@@ -97,8 +97,10 @@ def reproject(
     unlike = unlike_own_surface(candidates, pixels, target.depth, target.image, target.color_known)
     score = _score(ballot, votes, unlike, tolerances)
 
+    steps = STEPS if refuse_hidden.any() else FINE_STEPS
+
     def may_hide(some: Bools, depth: F32) -> Bools:
-        spans = FreeSpans.before(target.camera, pixels.only(some), depth, tolerances.depth)
+        spans = FreeSpans.before(target.camera, pixels.only(some), depth, tolerances.depth, steps)
         for view, seen in zip(others.views, others.depths, strict=True):
             spans.probe(seen, view.depth_hole, view.camera)
         return np.where(

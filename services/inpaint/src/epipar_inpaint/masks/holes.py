@@ -64,7 +64,7 @@ def find_holes(data: FrameData, options: MaskOptions) -> Holes:
     """Return what is missing in one frame.
 
     The order: what is asked for (user mask, regions); depth that is unknown or below
-    `min_confidence`; tiny holes without a pixel that was asked for are dropped; both masks are
+    `min_confidence`, unless only what is asked for counts; tiny holes without a pixel that was asked for are dropped; both masks are
     dilated; the sky is taken out of the depth mask. What a person asks for in the sky is a hole in
     colour alone.
     """
@@ -75,7 +75,7 @@ def find_holes(data: FrameData, options: MaskOptions) -> Holes:
         asked |= data.user_hole
     if options.regions:
         asked |= _in_regions(data, is_sure, sky, options)
-    missing = ~is_sure
+    missing = np.zeros_like(asked) if options.regions_only else ~is_sure
     if options.keep_sky:
         missing &= ~sky
     missing = _without_tiny(missing | asked, asked, options.min_hole_share)

@@ -26,6 +26,7 @@ class MaskOptions:
         min_hole_share: holes found by confidence or missing depth that are smaller than this share
             of the image are dropped.
         regions: what lies in one of them is a hole in colour and in depth.
+        regions_only: only what regions and user masks ask for is a hole, whatever depth lacks.
 
     Raises:
         InvalidInputError: BAD_OPTION, a value is out of its range.
@@ -37,6 +38,7 @@ class MaskOptions:
     dilation_iterations: int = 2
     min_hole_share: float = 0.0002
     regions: tuple[Region, ...] = ()
+    regions_only: bool = False
 
     def __post_init__(self) -> None:
         _check("min_confidence", self.min_confidence, 0, 1)
@@ -68,6 +70,8 @@ class MaskOptions:
     def to_dict(self) -> dict[str, Any]:
         """Return the options as JSON values; options_from_dict is the inverse."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
+        if not self.regions_only:
+            del values["regions_only"]  # sets made before there was a choice keep their hash
         return {**values, "regions": [region_to_dict(region) for region in self.regions]}
 
 

@@ -134,6 +134,7 @@ class MaskOptions(_message.Message):
     MIN_HOLE_SHARE_FIELD_NUMBER: _builtins.int
     USER_MASKS_URI_FIELD_NUMBER: _builtins.int
     REGIONS_FIELD_NUMBER: _builtins.int
+    REGIONS_ONLY_FIELD_NUMBER: _builtins.int
     min_confidence: _builtins.float
     """Depth with a confidence below this is a hole in depth (never in colour). 0 to 1; default 0.3."""
     keep_sky: _builtins.bool
@@ -152,6 +153,10 @@ class MaskOptions(_message.Message):
     user_masks_uri: _builtins.str
     """Store key of a folder of mask PNGs named as the frames ("frame_00001.png"): 0 = take away, 255 =
     keep. They become holes in colour and in depth.
+    """
+    regions_only: _builtins.bool
+    """Only what `user_masks_uri` and `regions` ask for is a hole; unknown depth and depth of low
+    confidence are left as they are. BAD_OPTION if neither is given. Default false.
     """
     @_builtins.property
     def regions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Region]:
@@ -173,10 +178,11 @@ class MaskOptions(_message.Message):
         min_hole_share: _builtins.float | None = ...,
         user_masks_uri: _builtins.str = ...,
         regions: _abc.Iterable[Global___Region] | None = ...,
+        regions_only: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_dilation_iterations", b"_dilation_iterations", "_dilation_px", b"_dilation_px", "_keep_sky", b"_keep_sky", "_min_confidence", b"_min_confidence", "_min_hole_share", b"_min_hole_share", "dilation_iterations", b"dilation_iterations", "dilation_px", b"dilation_px", "keep_sky", b"keep_sky", "min_confidence", b"min_confidence", "min_hole_share", b"min_hole_share"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_dilation_iterations", b"_dilation_iterations", "_dilation_px", b"_dilation_px", "_keep_sky", b"_keep_sky", "_min_confidence", b"_min_confidence", "_min_hole_share", b"_min_hole_share", "_regions_only", b"_regions_only", "dilation_iterations", b"dilation_iterations", "dilation_px", b"dilation_px", "keep_sky", b"keep_sky", "min_confidence", b"min_confidence", "min_hole_share", b"min_hole_share", "regions_only", b"regions_only"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dilation_iterations", b"_dilation_iterations", "_dilation_px", b"_dilation_px", "_keep_sky", b"_keep_sky", "_min_confidence", b"_min_confidence", "_min_hole_share", b"_min_hole_share", "dilation_iterations", b"dilation_iterations", "dilation_px", b"dilation_px", "keep_sky", b"keep_sky", "min_confidence", b"min_confidence", "min_hole_share", b"min_hole_share", "regions", b"regions", "user_masks_uri", b"user_masks_uri"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dilation_iterations", b"_dilation_iterations", "_dilation_px", b"_dilation_px", "_keep_sky", b"_keep_sky", "_min_confidence", b"_min_confidence", "_min_hole_share", b"_min_hole_share", "_regions_only", b"_regions_only", "dilation_iterations", b"dilation_iterations", "dilation_px", b"dilation_px", "keep_sky", b"keep_sky", "min_confidence", b"min_confidence", "min_hole_share", b"min_hole_share", "regions", b"regions", "regions_only", b"regions_only", "user_masks_uri", b"user_masks_uri"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__dilation_iterations: _TypeAlias = _typing.Literal["dilation_iterations"]  # noqa: Y015
     _WhichOneofArgType__dilation_iterations: _TypeAlias = _typing.Literal["_dilation_iterations", b"_dilation_iterations"]  # noqa: Y015
@@ -188,6 +194,8 @@ class MaskOptions(_message.Message):
     _WhichOneofArgType__min_confidence: _TypeAlias = _typing.Literal["_min_confidence", b"_min_confidence"]  # noqa: Y015
     _WhichOneofReturnType__min_hole_share: _TypeAlias = _typing.Literal["min_hole_share"]  # noqa: Y015
     _WhichOneofArgType__min_hole_share: _TypeAlias = _typing.Literal["_min_hole_share", b"_min_hole_share"]  # noqa: Y015
+    _WhichOneofReturnType__regions_only: _TypeAlias = _typing.Literal["regions_only"]  # noqa: Y015
+    _WhichOneofArgType__regions_only: _TypeAlias = _typing.Literal["_regions_only", b"_regions_only"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__dilation_iterations) -> _WhichOneofReturnType__dilation_iterations | None: ...
     @_typing.overload
@@ -198,6 +206,8 @@ class MaskOptions(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__min_confidence) -> _WhichOneofReturnType__min_confidence | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__min_hole_share) -> _WhichOneofReturnType__min_hole_share | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__regions_only) -> _WhichOneofReturnType__regions_only | None: ...
 
 Global___MaskOptions: _TypeAlias = MaskOptions  # noqa: Y015
 
