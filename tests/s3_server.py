@@ -44,9 +44,14 @@ def _script_folders() -> Iterator[str]:
 
 
 class S3Server:
-    """A server with one empty bucket; leaves nothing running."""
+    """A server with one empty bucket; leaves nothing running.
 
-    def __init__(self) -> None:
+    Args:
+        volumes: of 64 MB each, that it holds at most.
+    """
+
+    def __init__(self, volumes: int = 30) -> None:
+        self._volumes = volumes
         self._weed = weed()
         # Short: it holds Unix sockets, whose paths are bounded.
         self._folder = Path(tempfile.mkdtemp(prefix="epipar-s3-"))
@@ -113,7 +118,7 @@ class S3Server:
                     *(self._weed, "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3"),
                     *(f"-dir={folder / 'data'}", f"-s3.config={folder / 's3.json'}"),
                     *("-master.telemetry=false", "-s3.autoCreateBucket=false", "-s3.iam=false"),
-                    *("-s3.port.iceberg=0", "-s3.port.lance=0", "-volume.max=30"),
+                    *("-s3.port.iceberg=0", "-s3.port.lance=0", f"-volume.max={self._volumes}"),
                     *(f"-s3.localSocket={folder / 's3.sock'}", "-master.volumeSizeLimitMB=64"),
                     *(f"-filer.localSocket={folder / 'filer.sock'}", *ports, *grpc),
                 ],

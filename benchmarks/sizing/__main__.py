@@ -75,7 +75,7 @@ def measured(clip: Path) -> dict[str, Any]:
     """Reconstruct and complete one clip; return what it took."""
     with ExitStack() as parts:
         folder = Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="epipar-sizing-")))
-        s3 = parts.enter_context(S3Server())
+        s3 = parts.enter_context(S3Server(volumes=300))
         database = parts.enter_context(PostgresServer()).new_database()
         environment = {
             "EPIPAR_SCRATCH_DIR": str(folder / "scratch"),
