@@ -17,7 +17,7 @@ TEST_WORKERS ?= 2
 PACKAGES := libs/api libs/scene libs/kit libs/client services/depth services/export services/inpaint gateway gateway/envoy
 # OpenMP and friends would oversubscribe the cores: work is parallel across frames.
 export OMP_NUM_THREADS ?= 1
-.PHONY: help install viewer gen check protos lint types layers check-viewer chromium test test-viewer test-worker test-da3 test-postgres demo bench bench-depth bench-chunks bench-export bench-completion bench-gateway bench-viewer bench-da3 sample images test-images k8s-check test-cluster clean
+.PHONY: help install viewer gen check protos lint types layers check-viewer chromium test test-viewer test-worker test-da3 test-postgres demo bench bench-depth bench-chunks bench-export bench-surface bench-completion bench-gateway bench-viewer bench-da3 sample images test-images k8s-check test-cluster clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -126,7 +126,7 @@ test-postgres: $(STAMP)  ## gateways on PostgreSQL, a suite on PostgreSQL and S3
 demo: $(STAMP) viewer  ## the sample, from clip to browser: reconstructed, completed, compared, served
 	$(BIN)/epipar demo
 
-bench: bench-depth bench-chunks bench-export bench-completion bench-gateway bench-viewer  ## all benchmarks; their tables land in benchmarks/
+bench: bench-depth bench-chunks bench-export bench-surface bench-completion bench-gateway bench-viewer  ## all benchmarks; their tables land in benchmarks/
 
 bench-depth: $(STAMP)  ## depth: accuracy and CPU-seconds beside OpenCV SGBM
 	$(BIN)/python -m benchmarks.depth --write
@@ -136,6 +136,9 @@ bench-chunks: $(STAMP)  ## long videos: drift, memory and time of joining chunks
 
 bench-export: $(STAMP)  ## export: bytes, time, memory, evenness beside py3dtiles, gltfpack, DracoPy, trimesh, LAZ
 	$(BIN)/python -m benchmarks.export.bench --write
+
+bench-surface: $(STAMP)  ## surfaces beside Open3D, their files beside gltfpack and gltf-transform
+	$(BIN)/python -m benchmarks.surface --write
 
 bench-completion: $(STAMP)  ## completion: rendered rooms with truth, beside Telea, Navier-Stokes and PatchMatch
 	$(BIN)/python -m benchmarks.completion --write

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from epipar_depth.confidence import FEATURES, features, probability
-from epipar_depth.dense import DenseSettings, agreement_of, confirmed, match_frame
+from epipar_depth.dense import DenseSettings, agreement_of, match_frame, may_be_kept
 from epipar_depth.poses import estimate_poses
 from epipar_depth.processes import run_frames, usable_cores
 from epipar_depth.sources import SourceLimits
@@ -34,7 +34,7 @@ ROOMS = [
     (26, 3, 4, 5.0, 1.0),
     (24, 7, 3, 4.0, 1.8),
 ]
-FRAMES = 14
+FRAMES = 10
 CAMERA = Intrinsics(480, 360, 420.0, 420.0, 240.0, 180.0)
 RIDGE = 1e-3
 
@@ -65,7 +65,7 @@ def samples(room: tuple[int, int, int, float, float], folder: Path) -> tuple[F32
         if agreement is None:
             continue
         exact = frames[index][1]
-        known = confirmed(agreement, settings.min_agreeing_views) & (exact > 0)
+        known = may_be_kept(agreement, settings.min_agreeing_views) & (exact > 0)
         error = np.abs(agreement.fused * scale - exact)[known] / exact[known]
         values.append(features(agreement, matched)[known][::7])
         right.append((error < 0.05)[::7])

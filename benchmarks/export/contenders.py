@@ -79,9 +79,8 @@ def keep(work: Path, full: F64 | F32, coarse: F64 | F32 | None = None) -> None:
 
 
 def _epipar(count: int, work: Path, **options: Any) -> Facts:
-    import zstandard
-
     from epipar_export.exporter import export_cloud
+    from epipar_export.precompress import zstd
     from epipar_scene.ply import read_ply
 
     cloud = cloud_of(count)
@@ -96,13 +95,11 @@ def _epipar(count: int, work: Path, **options: Any) -> Facts:
     if options.get("write_tiles", True):
         facts["bytes"] = size_of(out / "tileset.json", out / "tiles")
         facts["first_bytes"] = manifest["tiles"]["first_bytes"]
-        packed = zstandard.ZstdCompressor(level=9)
         files = [out / "tileset.json", *(out / "tiles").iterdir()]
-        facts["bytes_zstd"] = sum(len(packed.compress(file.read_bytes())) for file in files)
+        facts["bytes_zstd"] = sum(len(zstd(file.read_bytes())) for file in files)
     else:
         facts["bytes"] = size_of(out / "scene_full.glb")
-        data = (out / "scene_full.glb").read_bytes()
-        facts["bytes_zstd"] = len(zstandard.ZstdCompressor(level=9).compress(data))
+        facts["bytes_zstd"] = len(zstd((out / "scene_full.glb").read_bytes()))
     stored, zipped = _confidence_bytes(out)
     facts["confidence_bytes"], facts["confidence_zstd"] = stored, zipped
     facts["bytes"] -= stored

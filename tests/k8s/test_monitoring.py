@@ -25,9 +25,9 @@ from epipar_kit.events import ProgressEvent
 from epipar_kit.gpu_memory import DeviceMemory, GpuMemory
 from epipar_kit.metrics import ServerMetrics, metrics_page
 from epipar_kit.server import Service
+from epipar_kit.span_sender import SpanSender
 from epipar_kit.store import FolderStore
 from epipar_kit.testing import serving
-from epipar_kit.tracing import bounded_sender
 from epipar_kit.work_watch import watching
 from tests.k8s.worlds import world
 from tools.images.catalogue import ROOT
@@ -95,7 +95,7 @@ def _work(folder: Path) -> None:
         watch.progress(ProgressEvent("matching", 1, 1, "pairs"))
     FolderStore(folder).write("a.bin", b"a")
     provider = TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(sender := bounded_sender(InMemorySpanExporter()))
+    provider.add_span_processor(sender := SpanSender(InMemorySpanExporter(), 8))
     provider.get_tracer("test").start_span("work").end()
     sender.shutdown()
 

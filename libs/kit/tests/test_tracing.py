@@ -30,10 +30,11 @@ from epipar_kit.logs import add_trace
 from epipar_kit.metrics import ServerMetrics
 from epipar_kit.output import OutputPlan, make_output
 from epipar_kit.settings import SettingsError
+from epipar_kit.span_sender import SpanSender
 from epipar_kit.store import FolderStore
 from epipar_kit.telemetry import TRACEPARENT as TRACEPARENT_KEY
 from epipar_kit.testing import serving
-from epipar_kit.tracing import bounded_sender, is_on, tracing
+from epipar_kit.tracing import is_on, tracing
 from epipar_kit.work_watch import watching
 
 from .echo_service import CALLS, ENV, HELLO, NAME, EchoServicer, echo_service, method
@@ -165,7 +166,7 @@ def test_what_finds_no_room_is_dropped_and_counted(result: SpanExportResult) -> 
     before = _outcomes()
     exporter = _Stuck(result)
     provider = TracerProvider(shutdown_on_exit=False)
-    sender = bounded_sender(exporter, max_queue=8)
+    sender = SpanSender(exporter, 8)
     provider.add_span_processor(sender)
     tracer = provider.get_tracer("test")
     for _ in range(30):
@@ -183,7 +184,7 @@ def test_what_finds_no_room_is_dropped_and_counted(result: SpanExportResult) -> 
 def test_the_end_of_a_process_does_not_wait_for_a_collector_that_hangs() -> None:
     exporter = _Stuck()
     provider = TracerProvider(shutdown_on_exit=False)
-    sender = bounded_sender(exporter)
+    sender = SpanSender(exporter, 8)
     provider.add_span_processor(sender)
     provider.get_tracer("test").start_span("work").end()
     sender.shutdown()  # would hang for ever: nobody but it lets the exporter go

@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 
 from epipar_export.color import (
-    FILTER_BITS,
-    filtered_rows,
     linear16_rows,
     linear16_table,
     linear_from_srgb,
@@ -16,6 +14,7 @@ from epipar_export.color import (
     srgb_from_linear,
     srgb_from_values,
 )
+from epipar_export.filtered_color import MAX_BITS, filtered_rows
 
 
 def packed(colors: np.ndarray) -> np.ndarray:
@@ -63,7 +62,7 @@ def test_unrounded_rows_are_those_of_meshoptimizers_own_filter() -> None:
     colors = many_colors()
     linear = np.ones((len(colors), 4), np.float32)
     linear[:, :3] = linear_from_srgb(colors / 255.0)
-    theirs = meshopt.encode_filter_color(linear, 8, FILTER_BITS).view(np.int16)
+    theirs = meshopt.encode_filter_color(linear, 8, MAX_BITS).view(np.int16)
     assert np.array_equal(filtered_rows(packed(colors), 0), theirs)
 
 

@@ -15,7 +15,17 @@ import numpy as np
 import pytest
 import zstandard
 
-from epipar_export import bricks, collect, color, darts, grid, morton, order, thin
+from epipar_export import (
+    bricks,
+    bucket_sort,
+    color,
+    darts,
+    filtered_color,
+    grid,
+    morton,
+    order,
+    thin,
+)  # fmt: skip
 from epipar_export.exporter import ExportRequest, export_cloud, export_scene
 from epipar_export.job import request_to_dict, result_from_dict
 from epipar_export.manifest import export_hash
@@ -288,7 +298,7 @@ def test_warming_up_leaves_nothing_to_compile(
 
 def all_kernels() -> dict[str, Any]:
     modules = (
-        bricks, collect, color, darts, grid, morton, order, thin,
+        bricks, bucket_sort, color, darts, filtered_color, grid, morton, order, thin,
         blocks, extract, fuse, mesh, paint, views,
     )  # fmt: skip
     return {

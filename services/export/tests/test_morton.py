@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from epipar_export.bucket_sort import sort_distinct
 from epipar_export.grid import Grid, grid_over, quantise
 from epipar_export.morton import (
     CODE_MASK,
     codes_from_coordinates,
     coordinates_from_codes,
     merge_best,
-    sort_by_code,
 )
 
 coordinates = st.integers(1, 60).flatmap(
@@ -33,44 +35,56 @@ def test_codes_are_interleaved_bits_and_come_back(points: np.ndarray) -> None:
     assert np.array_equal(coordinates_from_codes(codes), points)
 
 
+def best_of(codes: np.ndarray, values: np.ndarray) -> tuple[list[int], list[int]]:
+    """The most confident point of each code, else the first, the plain way."""
+    best: dict[int, int] = {}
+    for i, code in enumerate(codes.tolist()):
+        if code not in best or values[i] >> 24 > values[best[code]] >> 24:
+            best[code] = i
+    wanted = [best[code] for code in sorted(best)]
+    return codes[wanted].tolist(), values[wanted].tolist()
+
+
+def values_of(count: int, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    confidence = rng.integers(0, 3, count, dtype=np.uint32) << np.uint32(24)
+    return np.asarray(confidence | np.arange(count, dtype=np.uint32))
+
+
 @settings(deadline=None)
-@given(coordinates)
-def test_the_radix_sort_is_stable_and_ignores_bits_above_the_code(points: np.ndarray) -> None:
+@given(coordinates, st.integers(0, 2**32 - 1))
+def test_merging_keeps_the_most_confident_point_of_each_code_else_the_first(
+    points: np.ndarray, seed: int
+) -> None:
     codes = codes_from_coordinates(points % 8)
-    marks = np.arange(len(codes), dtype=np.uint32)
-    keys = codes | (np.uint64(1) << np.uint64(48)) * (marks % 3).astype(np.uint64)
-    order = np.argsort(codes, kind="stable")
-    sorted_keys, sorted_marks = sort_by_code(keys.copy(), marks.copy(), 48)
-    assert np.array_equal(sorted_marks, marks[order])
-    assert np.array_equal(sorted_keys, keys[order])
+    values = values_of(len(codes), seed)
+    half = len(codes) // 2
+    runs = []
+    for part in (slice(0, half), slice(half, None)):
+        order = np.argsort(codes[part], kind="stable")
+        runs.append((codes[part][order], values[part][order]))
+    keys, kept = merge_best(runs[0], runs[1])
+    assert (keys.tolist(), kept.tolist()) == best_of(codes, values)
 
 
 @settings(deadline=None)
-@given(coordinates, st.integers(0, 2), st.integers(0, 2**32 - 1))
-def test_merging_keeps_the_most_confident_point_of_each_cell_else_the_first(
-    points: np.ndarray, coarser: int, seed: int
+@given(
+    st.integers(1, 4000), st.integers(1, 5), st.sampled_from([8, 11, 14, 16]),
+    st.integers(1, 16), st.integers(0, 2**32 - 1),
+)  # fmt: skip
+def test_sorting_keeps_the_most_confident_point_of_each_code_else_the_first(
+    count: int, parts: int, bits: int, used_bits: int, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
-    codes = codes_from_coordinates(points % 8)
-    values = (rng.integers(0, 3, len(codes), dtype=np.uint32) << np.uint32(24)) | np.arange(
-        len(codes), dtype=np.uint32
-    )
-    half = len(codes) // 2
-    runs = [
-        sort_by_code(codes[s].copy(), values[s].copy(), 48)
-        for s in (slice(0, half), slice(half, None))
-    ]
-    keys, kept = merge_best(runs[0], runs[1], coarser)
-    cells = codes >> np.uint64(3 * coarser)
-    # Sorted by code, then by the order of the input, as the runs are.
-    best: dict[int, int] = {}
-    for i in np.argsort(codes, kind="stable"):
-        cell = int(cells[i])
-        if cell not in best or values[i] >> 24 > values[best[cell]] >> 24:
-            best[cell] = int(i)
-    wanted = [best[cell] for cell in sorted(best)]
-    assert keys.tolist() == codes[wanted].tolist()
-    assert kept.tolist() == values[wanted].tolist()
+    points = rng.integers(0, 1 << min(bits, used_bits), (count, 3)).astype(np.uint16)
+    codes, values = codes_from_coordinates(points), values_of(count, seed)
+    marks = rng.integers(0, 6, count).astype(np.uint64) << np.uint64(48)
+    with ThreadPoolExecutor(2) as pool:
+        cut = np.array_split(np.arange(count), parts)
+        runs = [((codes | marks)[part].copy(), values[part].copy()) for part in cut]
+        keys, kept = sort_distinct(runs, bits, pool)
+    assert ((keys & np.uint64(CODE_MASK)).tolist(), kept.tolist()) == best_of(codes, values)
+    assert np.array_equal(keys, (codes | marks)[(kept & np.uint32(0xFFFFFF)).astype(np.int64)])
 
 
 @settings(deadline=None)

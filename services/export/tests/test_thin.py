@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,9 @@ from scipy.spatial import cKDTree
 
 from epipar_export.morton import codes_from_coordinates, coordinates_from_codes
 from epipar_export.thin import thin_to_count, thin_to_radius
+from epipar_export.workspace import Workspace
+
+MEMORY = Workspace(Path())
 
 
 def sorted_codes(points: np.ndarray) -> np.ndarray:
@@ -34,7 +38,7 @@ def test_kept_points_are_apart_and_every_point_has_one_within_the_radius(
     codes = sorted_codes(rng.integers(0, 1 << bits, (count, 3)))
     confidence = rng.integers(0, 256, len(codes), dtype=np.uint8)
     with ThreadPoolExecutor(2) as pool:
-        kept = thin_to_radius(codes, confidence, radius, pool)
+        kept = thin_to_radius(codes, confidence, radius, pool, MEMORY)
     places = coordinates_from_codes(codes).astype(np.float64)
     tree = cKDTree(places[kept])
     assert tree.query(places)[0].max() < radius
@@ -47,7 +51,9 @@ def test_the_most_confident_point_of_a_cell_is_kept_first(pool: Executor) -> Non
     for best in range(4):
         confidence = np.full(4, 10, np.uint8)
         confidence[best] = 200
-        assert np.flatnonzero(thin_to_radius(codes, confidence, 8.0, pool)).tolist() == [best]
+        assert np.flatnonzero(thin_to_radius(codes, confidence, 8.0, pool, MEMORY)).tolist() == [
+            best
+        ]
 
 
 def test_the_number_of_threads_does_not_change_the_result() -> None:
@@ -56,7 +62,7 @@ def test_the_number_of_threads_does_not_change_the_result() -> None:
     masks = []
     for threads in (1, 2, 5):
         with ThreadPoolExecutor(threads) as pool:
-            masks.append(thin_to_radius(codes, confidence, 90.0, pool))
+            masks.append(thin_to_radius(codes, confidence, 90.0, pool, MEMORY))
     assert np.array_equal(masks[0], masks[1])
     assert np.array_equal(masks[0], masks[2])
 
@@ -69,7 +75,7 @@ def test_thinning_comes_close_to_its_limit_and_never_over(
 ) -> None:
     codes = plane(count)
     confidence = np.random.default_rng(1).integers(0, 256, len(codes), dtype=np.uint8)
-    thinned = thin_to_count(codes, confidence, limit, pool)
+    thinned = thin_to_count(codes, confidence, limit, pool, MEMORY)
     assert 0.85 * limit <= thinned.kept.sum() <= limit
     places = coordinates_from_codes(codes[thinned.kept]).astype(np.float64)
     nearest = cKDTree(places).query(places, 2)[0][:, 1]
@@ -80,5 +86,5 @@ def test_thinning_comes_close_to_its_limit_and_never_over(
 def test_a_limit_that_no_radius_can_reach_is_kept_all_the_same(pool: Executor) -> None:
     full = np.stack(np.meshgrid(*[np.arange(16)] * 3), axis=-1).reshape(-1, 3)
     codes = sorted_codes(full)
-    thinned = thin_to_count(codes, np.zeros(len(codes), np.uint8), 4000, pool)
+    thinned = thin_to_count(codes, np.zeros(len(codes), np.uint8), 4000, pool, MEMORY)
     assert 0 < thinned.kept.sum() <= 4000

@@ -1,10 +1,10 @@
 /** The element's attributes as typed values, each with its default and its bounds. */
-import type { ColorMode } from '../three/backend';
+import type { ColorMode, SurfaceMode } from '../three/backend';
 
 export const ATTRIBUTES = [
   'src', 'cameras', 'point-budget', 'color-mode', 'edl', 'point-size', 'min-confidence',
   'show-cameras', 'renderer', 'autorotate', 'label',
-  'region-tool',
+  'region-tool', 'surface', 'surface-src', 'surface-lit',
 ] as const; // prettier-ignore
 
 /** Read a number between bounds; anything else gives the default. */
@@ -16,6 +16,10 @@ export function numberFrom(text: string | null, least: number, most: number, oth
 
 export function colorModeFrom(text: string | null): ColorMode {
   return text === 'confidence' || text === 'provenance' ? text : 'rgb';
+}
+
+export function surfaceModeFrom(text: string | null): SurfaceMode {
+  return text === 'surface' || text === 'both' ? text : 'points';
 }
 
 export function rendererFrom(text: string | null): 'webgl2' | 'webgpu' {

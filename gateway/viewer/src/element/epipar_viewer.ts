@@ -179,8 +179,9 @@ export class EpiparViewer extends ReflectedElement {
 
   private options(): StageOptions {
     const { pointBudget, colorMode, edl, pointSize, minConfidence, showCameras, autorotate } = this;
+    const { surface, surfaceSrc, surfaceLit } = this;
     this.parts.canvas.setAttribute('aria-label', this.getAttribute('label') ?? '3D scene');
-    return { pointBudget, colorMode, edl, pointSize, minConfidence, showCameras, autorotate };
+    return { pointBudget, colorMode, edl, pointSize, minConfidence, showCameras, autorotate, surface, surfaceSrc, surfaceLit }; // prettier-ignore
   }
 
   private fit(): void {

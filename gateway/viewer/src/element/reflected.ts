@@ -1,11 +1,12 @@
 /** The element's properties, each the mirror of an attribute. */
-import type { ColorMode } from '../three/backend';
+import type { ColorMode, SurfaceMode } from '../three/backend';
 import {
   ATTRIBUTES,
   colorModeFrom,
   defaultPointBudget,
   numberFrom,
   rendererFrom,
+  surfaceModeFrom,
 } from './attributes';
 
 export abstract class ReflectedElement extends HTMLElement {
@@ -86,6 +87,30 @@ export abstract class ReflectedElement extends HTMLElement {
   }
   set autorotate(value: boolean) {
     this.toggleAttribute('autorotate', value);
+  }
+
+  /** What is drawn: points, the surface of `surfaceSrc`, or both. */
+  get surface(): SurfaceMode {
+    return surfaceModeFrom(this.getAttribute('surface'));
+  }
+  set surface(value: SurfaceMode) {
+    this.setAttribute('surface', value);
+  }
+
+  /** Address of a GLB of triangles; it is fetched when it is first shown. */
+  get surfaceSrc(): string {
+    return this.getAttribute('surface-src') ?? '';
+  }
+  set surfaceSrc(value: string) {
+    this.setAttribute('surface-src', value);
+  }
+
+  /** Whether a lamp shows the surface's shape; otherwise it has the photographs' own light. */
+  get surfaceLit(): boolean {
+    return this.hasAttribute('surface-lit');
+  }
+  set surfaceLit(value: boolean) {
+    this.toggleAttribute('surface-lit', value);
   }
 
   /** Whether the box that marks something is shown, to be moved and sized by hand and keys. */

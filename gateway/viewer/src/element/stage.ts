@@ -6,16 +6,21 @@ import { type Box, boxCenter, boxRadius, type Vec3 } from '../core/math';
 import { MotionQuality } from '../core/motion_quality';
 import type { View } from '../core/select';
 import type { ViewerStats } from '../core/stats';
-import type { Backend, GpuTile, Style } from '../three/backend';
+import type { Backend, GpuTile, Style, SurfaceMode } from '../three/backend';
 import { SceneContent } from './content';
 import { CameraControls } from './controls';
 import { Lens } from './lens';
 import { Progress, type ProgressEvents } from './progress';
+import type { SurfaceLayer } from '../three/surface_layer';
+import { SurfaceSlot } from './surface_slot';
 
 export interface StageOptions extends Style {
   readonly pointBudget: number;
   readonly showCameras: boolean;
   readonly autorotate: boolean;
+  readonly surface: SurfaceMode;
+  readonly surfaceSrc: string;
+  readonly surfaceLit: boolean;
 }
 
 export interface StageEvents extends ProgressEvents {
@@ -54,6 +59,10 @@ export class Stage {
   private resting: ReturnType<typeof setTimeout> | undefined;
   private tellStarted: (backend: Backend) => void = () => undefined;
   private readonly content: SceneContent;
+  private readonly surface = new SurfaceSlot({
+    onChange: () => { this.invalidate(); },
+    onError: (url, error) => { this.events.onError(url, error, false); },
+  }); // prettier-ignore
   private markedCamera = -1;
   private region: Box | undefined;
   private frameRequest = 0;
@@ -101,7 +110,7 @@ export class Stage {
       ...this.progress.counts,
       pointsResident: this.content.pointsResident,
       nodesLoading: this.content.nodesLoading,
-      bytesFetched: this.content.bytesFetched,
+      bytesFetched: this.content.bytesFetched + this.surface.bytesFetched,
       hasProvenance: this.content.hasProvenance,
       renderer: this.backend?.kind ?? 'webgl2',
       note: this.note,
@@ -240,6 +249,7 @@ export class Stage {
   dispose(): void {
     this.isDisposed = true;
     this.content.dispose();
+    this.surface.dispose();
     clearTimeout(this.soon);
     clearTimeout(this.resting);
     cancelAnimationFrame(this.frameRequest);
@@ -265,10 +275,13 @@ export class Stage {
     const begin = performance.now();
     const needsMore = this.controls.update(now);
     this.adaptToMotion(begin, this.reportView());
-    const tiles = this.choose();
+    const surface = this.shownSurface(backend);
+    const hidesPoints = surface !== undefined && this.options.surface === 'surface';
+    const tiles = this.choose(hidesPoints);
     backend.render({
       camera: this.lens.camera,
-      tiles,
+      tiles: hidesPoints ? [] : tiles,
+      surface,
       style: this.options,
       showCameras: this.options.showCameras,
       markedCamera: this.markedCamera,
@@ -277,18 +290,29 @@ export class Stage {
     this.events.onFrame();
     this.progress.counts.frames += 1;
     this.progress.counts.frameMs = performance.now() - begin;
-    this.progress.report(tiles.length > 0, this.coarseness === 1 && this.content.isSettled);
+    const isSettled = this.content.isSettled && !this.surface.isLoading;
+    this.progress.report(tiles.length > 0, this.coarseness === 1 && isSettled);
     if (needsMore) this.invalidate();
   }
 
-  /** Select tiles for the camera as it stands, the nearest first. */
-  private choose(): readonly GpuTile[] {
+  /** Return the triangles to draw, once they are here; until then, and on WebGPU, points are shown. */
+  private shownSurface(backend: Backend): SurfaceLayer['scene'] | undefined {
+    const { surface, surfaceSrc, surfaceLit } = this.options;
+    if (surface === 'points' || backend.kind !== 'webgl2') return undefined;
+    this.surface.want(surfaceSrc);
+    const { layer } = this.surface;
+    if (layer !== undefined) layer.isLit = surfaceLit;
+    return layer?.scene;
+  }
+
+  /** Select tiles for the camera as it stands, the nearest first; few of them if they are hidden. */
+  private choose(isHidden: boolean): readonly GpuTile[] {
     const { lens, controls, progress } = this;
     lens.focus(this.content.box, lens.camera.position.distanceTo(controls.target));
     const view = this.hasView ? lens.view(this.canvas.height) : EVERYWHERE;
     // Until something is known of the scene, there is no view: the first content alone is wanted.
     const { tiles, points } = this.content.choose(view, {
-      pointBudget: this.hasView ? this.budget() : 1,
+      pointBudget: this.hasView && !isHidden ? this.budget() : 1,
       targetError: TARGET_ERROR * this.coarseness,
     });
     progress.counts.nodesDrawn = tiles.length;
@@ -326,6 +350,7 @@ export class Stage {
   }
 
   private lose(): void {
+    this.surface.clear();
     this.content.lose();
     this.events.onError('', new ViewerError('CONTEXT_LOST', 'the GPU was lost'), false);
   }

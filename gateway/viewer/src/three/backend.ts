@@ -1,5 +1,5 @@
 /** What draws: the seam between the element and WebGL2 or WebGPU. */
-import type { PerspectiveCamera } from 'three';
+import type { PerspectiveCamera, Scene } from 'three';
 import type { FrustaShape } from '../core/frusta';
 import type { Box, Mat4, Vec3 } from '../core/math';
 import type { TileContent } from '../core/tile_stream';
@@ -14,6 +14,8 @@ export interface GpuTile extends TileContent {
   readonly box: Box;
 }
 
+/** What of a scene is drawn. */
+export type SurfaceMode = 'points' | 'surface' | 'both';
 export type ColorMode = 'rgb' | 'confidence' | 'provenance';
 
 export interface Style {
@@ -36,6 +38,8 @@ export interface Frame {
   readonly markedCamera: number;
   /** Points in this box are marked, scene axes. */
   readonly region?: Box | undefined;
+  /** Triangles to draw with the points; WebGL2 alone draws them. */
+  readonly surface?: Scene | undefined;
 }
 
 export interface BackendEvents {

@@ -48,6 +48,7 @@ export class WebGlBackend implements Backend {
     renderer.setClearColor(0, 0);
     renderer.clear();
     renderer.render(this.points.scene, frame.camera);
+    if (frame.surface !== undefined) renderer.render(frame.surface, frame.camera);
     passes.toCanvas(frame.camera, frame.style.edl);
   }
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from epipar_depth.consistency import LOOSE_TOLERANCE, Agreement
-from epipar_depth.sgm import Aggregated
+from epipar_depth.match import Matched
 from epipar_scene.arrays import F32, F64
 
 FEATURES = (
@@ -20,13 +20,14 @@ FEATURES = (
     "blocked_share",  # views that look through the point
     "zncc",  # of the winning plane
     "uniqueness",  # aggregated cost of the next best plane over the best, minus 1, at most 1
-    "disagreement",  # mean over the agreeing views, in tolerances, at most 1
+    "disagreement",  # mean over the agreeing views, in loose tolerances, at most 1
     "noise",  # median disagreement of the whole frame, in loose tolerances
+    "evidence",  # correlation at the coarse levels around the pixel
 )
-COEFFICIENTS = (0.864, 0.647, 0.541, -0.757, -0.224, 1.519, 0.092, -0.729)
+COEFFICIENTS = (1.270, 0.709, 1.409, -0.425, 1.486, 0.964, -0.003, -1.423, -2.962)
 
 
-def features(agreement: Agreement, matched: Aggregated) -> F32:
+def features(agreement: Agreement, matched: Matched) -> F32:
     """Return (H, W, len(FEATURES)) of every pixel; meaningful where some view agrees."""
     count = agreement.count
     visible = np.maximum(agreement.visible, 1)
@@ -38,8 +39,9 @@ def features(agreement: Agreement, matched: Aggregated) -> F32:
             agreement.blocked / visible,
             np.clip(1 - matched.cost.astype(np.float32) / 127, 0, 1),
             np.clip(matched.uniqueness - 1, 0, 1),
-            np.minimum(agreement.disagreement / agreement.tolerance, 1),
+            np.minimum(agreement.disagreement / LOOSE_TOLERANCE, 1),
             np.full_like(count, agreement.noise / LOOSE_TOLERANCE),
+            np.clip(matched.evidence, 0, 1),
         ],
         axis=-1,
     ).astype(np.float32)

@@ -16,9 +16,9 @@ from epipar_scene.arrays import F32, F64
 from epipar_scene.cameras import world_to_camera
 
 LOOSE_TOLERANCE = 0.03  # relative depth lost on the way there and back, at which noise is judged
-_TOLERANCE_RANGE = (0.008, 0.02)
+_TOLERANCE_RANGE = (0.008, 0.03)
 _NOISE_FACTOR = 4.0
-PIXEL_TOLERANCE = 1.5  # pixels that may be lost on the way there and back
+PIXEL_TOLERANCE = 2.5  # pixels that may be lost on the way there and back
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,9 @@ import numpy as np
 
 from epipar_depth.confidence import features, probability
 from epipar_depth.consistency import Agreement, check_agreement
-from epipar_depth.match import LEVELS, MatchSettings, Picture, match
-from epipar_depth.reconstruction import Reconstruction
+from epipar_depth.match import LEVELS, Matched, MatchSettings, Picture, match
 from epipar_depth.pyramid import texture
-from epipar_depth.sgm import Aggregated
+from epipar_depth.reconstruction import Reconstruction
 from epipar_depth.support import add_supported, drop_small_patches
 from epipar_depth.sweep import pack_neighbourhoods
 from epipar_depth.views import View, choose_view
@@ -28,8 +27,10 @@ from epipar_scene.arrays import F32, U8, U32, Bools
 from epipar_scene.cameras import world_to_camera
 from epipar_scene.writer import SceneWriter
 
-_CACHED_IMAGES = 24
+_CACHED_IMAGES = 40
 _MOST_BLOCKED_SHARE = 0.5  # views that look through a confirmed point, per view that agrees
+_LEAST_CONFIDENCE = 0.82  # below which a depth is not kept; chosen on the office clip
+_LEAST_EVIDENCE = 0.4  # noise alone stays below: the best of many planes gives it 0.1 to 0.3
 _MOST_BLOCKED = 2  # views that look through a point that only its neighbours confirm
 
 
@@ -51,14 +52,13 @@ def match_frame(root: Path, position: int, settings: DenseSettings) -> None:
     reference = _grey(root, position)
     if view is None:
         shape = reference.shape
-        nothing = Aggregated(
-            np.zeros(shape, np.float32), np.zeros(shape, np.uint8), np.ones(shape, np.float32)
-        )
-        work.save_matched(position, np.zeros(shape, np.float32), nothing)
+        nothing = np.zeros(shape, np.float32)
+        cost = np.zeros(shape, np.uint8)
+        work.save_matched(position, Matched(nothing, cost, np.ones_like(nothing), nothing))
         return
     used = view.sources[: settings.sources]
     pose = model.cam_to_world[position]
-    inverse, matched = match(
+    matched = match(
         model.lens.pinhole,
         Picture(reference, tuple(texture(reference, level) for level in LEVELS)),
         [_packed(root, source) for source in used],
@@ -66,7 +66,7 @@ def match_frame(root: Path, position: int, settings: DenseSettings) -> None:
         view.planes,
         settings.match,
     )
-    work.save_matched(position, 1 / inverse, matched)
+    work.save_matched(position, matched)
 
 
 def fuse_frame(root: Path, position: int, settings: DenseSettings) -> None:
@@ -87,34 +87,49 @@ def fused_depth(root: Path, position: int, settings: DenseSettings) -> tuple[F32
         nothing = np.zeros(matched.cost.shape, np.float32)
         return nothing, nothing
     _, _, shown = _model(root).lens.undistortion()
-    keep = confirmed(agreement, settings.min_agreeing_views) & shown
     confidence = probability(features(agreement, matched))
+    likely = confidence >= _LEAST_CONFIDENCE
+    keep = confirmed(agreement, matched, settings.min_agreeing_views, likely) & shown
     zero = np.float32(0)
     return np.where(keep, agreement.fused, zero), np.where(keep, confidence, zero)
 
 
-def confirmed(agreement: Agreement, min_agreeing_views: int) -> Bools:
-    """Return the (H, W) pixels whose depth is kept."""
-    enough = agreement.count >= min_agreeing_views
-    mostly = agreement.blocked <= _MOST_BLOCKED_SHARE * agreement.count
-    keep = drop_small_patches(enough & mostly, agreement.fused)
-    candidates = (agreement.fused > 0) & (agreement.blocked <= _MOST_BLOCKED)
+def confirmed(agreement: Agreement, matched: Matched, least_views: int, likely: Bools) -> Bools:
+    """Return the (H, W) pixels whose depth is kept.
+
+    Args:
+        agreement: what other views say.
+        matched: what matching found: where nothing is alike but neighbours, depth is a guess,
+            however many views make the same one.
+        least_views: that must agree.
+        likely: pixels whose depth is probable enough.
+    """
+    measured = matched.evidence >= _LEAST_EVIDENCE
+    enough = may_be_kept(agreement, least_views) & likely & measured
+    keep = drop_small_patches(enough, agreement.fused)
+    candidates = (agreement.fused > 0) & (agreement.blocked <= _MOST_BLOCKED) & measured
     return add_supported(keep, candidates, agreement.fused)
+
+
+def may_be_kept(agreement: Agreement, least_views: int) -> Bools:
+    """Return the (H, W) pixels that enough views agree on and few look through."""
+    mostly = agreement.blocked <= _MOST_BLOCKED_SHARE * agreement.count
+    return np.asarray((agreement.count >= least_views) & mostly, bool)
 
 
 def agreement_of(
     root: Path, position: int, settings: DenseSettings
-) -> tuple[Agreement | None, Aggregated]:
+) -> tuple[Agreement | None, Matched]:
     """Return what the sources say of a frame's matched depth; None where it has no sources."""
     work = WorkFolder(root)
     model = _model(root)
-    depth, matched = work.load_matched(position)
+    matched = work.load_matched(position)
     view = _view(root, position, settings)
     if view is None:
         return None, matched
     others = list(view.sources)
     agreement = check_agreement(
-        depth,
+        matched.depth,
         model.lens.pinhole.matrix(),
         model.cam_to_world[position],
         np.stack([_matched_depth(root, source) for source in others]),
@@ -148,4 +163,4 @@ def _packed(root: Path, position: int) -> tuple[U32, ...]:
 
 @lru_cache(maxsize=_CACHED_IMAGES)
 def _matched_depth(root: Path, position: int) -> F32:
-    return WorkFolder(root).load_matched(position)[0]
+    return WorkFolder(root).load_matched(position).depth

@@ -22,16 +22,15 @@ def blend_costs(fine: U8, coarse: U8, share: F32) -> U8:
     """
     height, width, planes = fine.shape
     rows, columns = coarse.shape[:2]
-    scale_y, scale_x = np.float32(rows / height), np.float32(columns / width)
+    scale_y, scale_x = rows / height, columns / width
     out = np.empty_like(fine)
     for y in range(height):
-        v = min(max((np.float32(y) + np.float32(0.5)) * scale_y - np.float32(0.5), 0.0), rows - 1.0)
+        v = min(max((y + 0.5) * scale_y - 0.5, 0.0), rows - 1.0)
         v0 = int(v)
         v1 = min(v0 + 1, rows - 1)
         part_v = np.float32(v - v0)
         for x in range(width):
-            u = (np.float32(x) + np.float32(0.5)) * scale_x - np.float32(0.5)
-            u = min(max(u, 0.0), columns - 1.0)
+            u = min(max((x + 0.5) * scale_x - 0.5, 0.0), columns - 1.0)
             u0 = int(u)
             u1 = min(u0 + 1, columns - 1)
             part_u = np.float32(u - u0)
@@ -46,7 +45,9 @@ def blend_costs(fine: U8, coarse: U8, share: F32) -> U8:
             for k in range(planes):
                 mixed = own * np.int32(here[k]) + w00 * np.int32(a[k]) + w01 * np.int32(b[k])
                 mixed = (mixed + w10 * np.int32(c[k]) + w11 * np.int32(d[k])) >> np.int32(8)
-                to[k] = np.uint8(NO_MATCH) if here[k] == NO_MATCH else np.uint8(min(mixed, 254))
+                to[k] = (
+                    np.uint8(NO_MATCH) if here[k] == NO_MATCH else np.uint8(min(int(mixed), 254))
+                )
     return out
 
 
@@ -76,7 +77,7 @@ def carry_up(inverse: F32, small: U8, large: U8) -> F32:
             u1 = min(u0 + 1, columns - 1)
             p = u - u0
             a, b, c, d = inverse[v0, u0], inverse[v0, u1], inverse[v1, u0], inverse[v1, u1]
-            low, high = min(min(a, b), min(c, d)), max(max(a, b), max(c, d))
+            low, high = min(a, b, c, d), max(a, b, c, d)
             if high - low <= _ONE_SURFACE * high:
                 out[y, x] = (a * (1 - p) + b * p) * (1 - q) + (c * (1 - p) + d * p) * q
                 continue

@@ -22,12 +22,20 @@ from epipar_depth.levels import blend_costs, carry_up
 from epipar_depth.pyramid import level_intrinsics, shrink
 from epipar_depth.sgm import Aggregated, Penalties, aggregate
 from epipar_depth.surface import costs_near_surface
-from epipar_depth.sweep import PlaneRange, plane_homographies, sweep_costs, window_statistics
+from epipar_depth.sweep import (
+    COST_SCALE,
+    PlaneRange,
+    plane_homographies,
+    sweep_costs,
+    window_statistics,
+)
 from epipar_scene.arrays import F32, F64, U8, U32
 from epipar_scene.cameras import Intrinsics
 
 COARSE, MIDDLE, FULL = 2, 1, 0
 LEVELS = (FULL, MIDDLE, COARSE)
+
+_EVIDENCE_PX = 9  # at half size
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +47,34 @@ class MatchSettings:
         near_penalties: of the one at full size, whose planes are steps from the surface.
         steps: how many steps full size looks nearer and farther.
         step: size of such a step, in those between trial planes of half size.
-        weak: texture (standard deviation over noise) at which both coarse levels count alike.
+        most_coarse: what part of the cost is the coarse level's where there is no texture.
+        weak: standard deviation of the texture, in those of the noise, that halves this part.
     """
 
     penalties: Penalties = field(default_factory=lambda: Penalties(8, 500, 0.03))
     near_penalties: Penalties = field(default_factory=lambda: Penalties(small=8, large=40))
     steps: int = 2
     step: float = 0.4
-    weak: float = 2.0
     most_coarse: float = 0.8
+    weak: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """What matching found at each pixel; all (H, W).
+
+    Attributes:
+        depth: distance along the optical axis; 0 = unknown.
+        cost: uint8 matching cost at full size, see sweep.
+        uniqueness: see sgm.Aggregated.
+        evidence: correlation (ZNCC) of what was found at the coarse levels, averaged around the
+            pixel: about 0 where nothing but neighbours and noise chose the depth.
+    """
+
+    depth: F32
+    cost: U8
+    uniqueness: F32
+    evidence: F32
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +97,7 @@ def match(
     reference_to_source: Sequence[F64],
     planes: PlaneRange,
     settings: MatchSettings,
-) -> tuple[F32, Aggregated]:
+) -> Matched:
     """Match a frame.
 
     Args:
@@ -80,9 +107,6 @@ def match(
         reference_to_source: (4, 4) rigid transforms between the cameras' axes.
         planes: trial planes of half size.
         settings: how.
-
-    Returns:
-        (H, W) inverse depth, and what was found with it; its planes are those of half size.
     """
     half = _sweep(pinhole, reference, sources, reference_to_source, planes, MIDDLE)
     quarter = _sweep(pinhole, reference, sources, reference_to_source, planes, COARSE)
@@ -98,7 +122,24 @@ def match(
     trial = planes.inverse_depths()
     inverse = np.asarray(trial[0] + found.plane * (trial[1] - trial[0]), np.float32)
     up = carry_up(inverse, small, reference.grey)
-    return _refine(pinhole, reference, sources, reference_to_source, planes, settings, up, found)
+    inverse, cost = _refine(pinhole, reference, sources, reference_to_source, planes, settings, up)
+    return Matched(
+        np.asarray(1 / inverse, np.float32),
+        cost,
+        _enlarged(found.uniqueness, cost.shape),
+        _enlarged(_evidence(found.cost), cost.shape),
+    )
+
+
+def _evidence(cost: U8) -> F32:
+    side = (_EVIDENCE_PX, _EVIDENCE_PX)
+    alike = 1 - cost.astype(np.float32) / np.float32(COST_SCALE)
+    return np.asarray(cv2.blur(alike, side, borderType=cv2.BORDER_REPLICATE), np.float32)
+
+
+def _enlarged(values: F32, shape: tuple[int, ...]) -> F32:
+    size = (shape[1], shape[0])
+    return np.asarray(cv2.resize(values, size, interpolation=cv2.INTER_NEAREST), np.float32)
 
 
 def _sweep(
@@ -123,8 +164,8 @@ def _refine(
     planes: PlaneRange,
     settings: MatchSettings,
     inverse: F32,
-    found: Aggregated,
-) -> tuple[F32, Aggregated]:
+) -> tuple[F32, U8]:
+    """Return the inverse depth at full size and its matching cost."""
     intrinsics = pinhole.matrix()
     maps = np.stack(
         [plane_homographies(intrinsics, intrinsics, m, planes) for m in reference_to_source]
@@ -137,14 +178,17 @@ def _refine(
     offsets = (np.arange(-settings.steps, settings.steps + 1) * step).astype(np.float32)
     packed = np.stack([source[FULL] for source in sources])
     cost = costs_near_surface(
-        reference.grey, packed, far, np.ascontiguousarray(towards[:, :, 2], np.float32), inverse, offsets
+        reference.grey,
+        packed,
+        far,
+        np.ascontiguousarray(towards[:, :, 2], np.float32),
+        inverse,
+        offsets,
     )
     near = aggregate(cost, reference.grey, settings.near_penalties)
     inverse = np.asarray(inverse + (near.plane - settings.steps) * np.float32(step), np.float32)
-    inverse = np.maximum(inverse, np.float32(trial[0] / 2))
-    height, width = inverse.shape
-    unique = cv2.resize(found.uniqueness, (width, height), interpolation=cv2.INTER_NEAREST)
     plane = np.asarray((inverse - trial[0]) / (trial[1] - trial[0]), np.float32)
-    matched = Aggregated(plane, near.cost, np.asarray(unique, np.float32))
+    matched = Aggregated(plane, near.cost, near.uniqueness)
     sharp = sharpen_edges(matched, reference.grey, packed, maps, planes)
-    return np.asarray(trial[0] + sharp.plane * (trial[1] - trial[0]), np.float32), sharp
+    sharpened = np.asarray(trial[0] + sharp.plane * (trial[1] - trial[0]), np.float32)
+    return np.maximum(sharpened, np.float32(trial[0] / 2)), near.cost

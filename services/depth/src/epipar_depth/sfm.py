@@ -343,12 +343,12 @@ class _Forward:
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._lock = threading.Lock()
-        self._at = 0
+        self._at = (0, 0)
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         with self._lock:
-            if STAGES.index(stage) >= self._at:
-                self._at = STAGES.index(stage)
+            if (STAGES.index(stage), done) >= self._at:
+                self._at = (STAGES.index(stage), done)
                 self._progress(stage, done, total)
 
 

@@ -23,7 +23,9 @@ from epipar_scene.arrays import F32, U8, U32
 
 
 @njit(fastmath=True, error_model="numpy", cache=True)
-def _warp(packed: U32, far: F32, towards: F32, inverse: F32, by: float, warped: I16, inside: U8) -> None:
+def _warp(
+    packed: U32, far: F32, towards: F32, inverse: F32, by: float, warped: I16, inside: U8
+) -> None:
     """Resample a source as sweep's warp does, at the inverse depth of each pixel plus ``by``."""
     rows, columns = packed.shape
     height, width = warped.shape

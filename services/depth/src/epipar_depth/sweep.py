@@ -30,7 +30,7 @@ NO_MATCH = 255  # cost of a pixel that no source sees at this depth
 
 _HALF = WINDOW_PX // 2
 _AREA = WINDOW_PX * WINDOW_PX
-_COST_SCALE = 127.0  # cost = (1 - zncc) * 127: 0 perfect, 127 unrelated, 254 inverted
+COST_SCALE = 127.0  # cost = (1 - zncc) * 127: 0 perfect, 127 unrelated, 254 inverted
 # Variance (grey levels squared) added to both sides: texture weaker than the noise of a phone
 # camera (sigma 3) pulls the correlation towards 0 in place of a confident accident.
 _NOISE_VARIANCE = 9.0
@@ -280,7 +280,7 @@ def cost_of_best(best: F32, cost: U8) -> None:
             has_b = np.float32(1) if b > np.float32(-1.5) else np.float32(0)
             has_c = np.float32(1) if c > np.float32(-1.5) else np.float32(0)
             mean = (a + b * has_b + c * has_c) / (np.float32(1) + has_b + has_c)
-            value = (np.float32(1) - mean) * np.float32(_COST_SCALE)
+            value = (np.float32(1) - mean) * np.float32(COST_SCALE)
             value = min(max(value, np.float32(0)), np.float32(254))
             cost[y, x] = np.uint8(value) if a > np.float32(-1.5) else np.uint8(NO_MATCH)
 

@@ -16,7 +16,7 @@ from epipar_depth.sweep import PlaneRange
 from epipar_scene.arrays import F64
 from epipar_scene.cameras import world_to_camera
 
-CHECKED_SOURCES = 8  # least sources of the consistency check, the matched ones first
+CHECKED_SOURCES = 16  # least sources of the consistency check, the matched ones first
 
 _BEST_ANGLE_DEG = 6.0
 _NARROW_SPREAD_DEG = 2.4  # narrower than best: precision falls quickly

@@ -15,13 +15,14 @@ from typing import Any
 import cv2
 import numpy as np
 
+from epipar_depth.match import Matched
 from epipar_depth.reconstruction import Reconstruction
-from epipar_depth.sgm import Aggregated
 from epipar_kit.errors import CorruptArtifactError
-from epipar_scene.arrays import F32, U8
+from epipar_scene.arrays import U8
 from epipar_scene.atomic import atomic_file
 
 _UNIQUENESS_SCALE = 100.0  # uniqueness 1.00 .. 3.55 in a byte
+_EVIDENCE_SCALE = 255.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,19 +100,26 @@ class WorkFolder:
         """Return where the matched depth of a registered frame lies."""
         return self.matched / f"{position:05d}.npz"
 
-    def save_matched(self, position: int, depth: F32, matched: Aggregated) -> None:
-        """Write the matched depth of a registered frame and what was found with it."""
+    def save_matched(self, position: int, matched: Matched) -> None:
+        """Write what matching found of a registered frame."""
         self.matched.mkdir(parents=True, exist_ok=True)
         ratio = np.clip((matched.uniqueness - 1) * _UNIQUENESS_SCALE, 0, 255)
+        evidence = np.clip(matched.evidence, 0, 1) * _EVIDENCE_SCALE
         with atomic_file(self.matched_path(position)) as stream:
-            np.savez(stream, depth=depth, cost=matched.cost, uniqueness=ratio.astype(np.uint8))
+            np.savez(
+                stream,
+                depth=matched.depth,
+                cost=matched.cost,
+                uniqueness=ratio.astype(np.uint8),
+                evidence=evidence.astype(np.uint8),
+            )
 
-    def load_matched(self, position: int) -> tuple[F32, Aggregated]:
-        """Read what save_matched wrote; plane positions are not kept."""
+    def load_matched(self, position: int) -> Matched:
+        """Read what save_matched wrote."""
         with np.load(self.matched_path(position), allow_pickle=False) as stored:
-            depth = stored["depth"]
             ratio = 1 + stored["uniqueness"].astype(np.float32) / np.float32(_UNIQUENESS_SCALE)
-            return depth, Aggregated(depth, stored["cost"], ratio)
+            evidence = stored["evidence"].astype(np.float32) / np.float32(_EVIDENCE_SCALE)
+            return Matched(stored["depth"], stored["cost"], ratio, evidence)
 
     def write_json(self, name: str, value: dict[str, Any]) -> None:
         """Write one small JSON object."""

@@ -17,15 +17,16 @@ I32 = np.ndarray[Any, np.dtype[np.int32]]
 def cell_starts(codes: U64, shift: Int) -> I64:
     """Return where each run of equal codes >> shift starts, and the number of codes."""
     by = np.uint64(shift)
+    mask = np.uint64(0xFFFFFFFFFFFF)
     cells = 1
     for i in range(1, len(codes)):
-        if (codes[i] >> by) != (codes[i - 1] >> by):
+        if ((codes[i] ^ codes[i - 1]) & mask) >> by != 0:
             cells += 1
     starts = np.empty(cells + 1, np.int64)
     starts[0] = 0
     cell = 1
     for i in range(1, len(codes)):
-        if (codes[i] >> by) != (codes[i - 1] >> by):
+        if ((codes[i] ^ codes[i - 1]) & mask) >> by != 0:
             starts[cell] = i
             cell += 1
     starts[cells] = len(codes)
@@ -50,17 +51,25 @@ def _find_brick(brick: Int, table: I64, bricks: U64) -> Int:
 
 
 @jit
-def build_bricks(codes: U64, starts: I64, shift: Int) -> tuple[U64, I32, I64]:
-    """Index the cells by bricks of 4x4x4: (brick codes, (bricks, 64) cell or -1, hash table)."""
+def count_bricks(codes: U64, starts: I64, shift: Int) -> Int:
+    """Count the bricks that hold a cell."""
     by = np.uint64(shift + 6)
     count = 1
     for cell in range(1, len(starts) - 1):
         if (codes[starts[cell]] >> by) != (codes[starts[cell - 1]] >> by):
             count += 1
-    bricks = np.empty(count, np.uint64)
-    cells = np.full((count, 64), -1, np.int32)
+    return count
+
+
+@jit
+def build_bricks(codes: U64, starts: I64, shift: Int, cells: I32) -> tuple[U64, I64]:
+    """Index the cells by bricks of 4x4x4; returns the codes of the bricks and the hash table.
+
+    Fills `cells`, (bricks, 64): the number of each cell, x fastest, or -1 where it is empty.
+    """
+    bricks = np.empty(len(cells), np.uint64)
     size = 4
-    while size < 2 * count:
+    while size < 2 * len(cells):
         size *= 2
     table = np.full(size, -1, np.int64)
     brick = -1
@@ -68,13 +77,16 @@ def build_bricks(codes: U64, starts: I64, shift: Int) -> tuple[U64, I32, I64]:
         code = codes[starts[cell]] >> np.uint64(shift)
         if brick < 0 or bricks[brick] != code >> np.uint64(6):
             brick += 1
+            cells[brick] = -1
             bricks[brick] = code >> np.uint64(6)
             slot = _slot(bricks[brick], size - 1)
             while table[slot] >= 0:
                 slot = (slot + 1) & (size - 1)
             table[slot] = brick
-        cells[brick, np.int64(code & np.uint64(63))] = cell
-    return bricks, cells, table
+        x, y, z = compact(code), compact(code >> np.uint64(1)), compact(code >> np.uint64(2))
+        inside = (x & np.uint64(3)) | ((y & np.uint64(3)) << np.uint64(2))
+        cells[brick, np.int64(inside | ((z & np.uint64(3)) << np.uint64(4)))] = cell
+    return bricks, table
 
 
 @jit

@@ -8,17 +8,26 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from epipar_export.bucket_sort import Run, sort_distinct
 from epipar_export.grid import Grid, quantise
-from epipar_export.morton import U64, merge_best, sort_by_code
+from epipar_export.morton import U64, merge_best
+from epipar_export.progress import Report, silent
+from epipar_export.runs import StoredRun, merge_runs, store_run
+from epipar_export.workspace import Workspace
 from epipar_scene.arrays import U32
 from epipar_scene.clouds import PointCloud
 
-RUN_POINTS = 6_000_000
+RUN_POINTS = 12_000_000
+"""Points that are sorted at once."""
+BYTES_A_POINT = 12
+"""Of a key and a value."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GridPoints:
     """Distinct points of a grid in Morton order.
+
+    The arrays may lie on disk, see Workspace.
 
     Attributes:
         grid: where they lie.
@@ -28,7 +37,6 @@ class GridPoints:
         source_points: points that were read.
         outside_points: points of them that lay outside the grid and were left out.
         merged_points: points of them that fell into the cell of a more confident one.
-        coarser: cells of merging were 2**coarser grid steps wide (0 unless memory ran short).
     """
 
     grid: Grid
@@ -38,44 +46,55 @@ class GridPoints:
     source_points: int
     outside_points: int
     merged_points: int
-    coarser: int
 
 
 @dataclass(slots=True, eq=False)
 class Collector:
     """Takes clouds one after the other and keeps the most confident point of every cell.
 
+    What memory cannot hold waits on disk in sorted runs; the result is the same.
+
     Args:
         grid: points outside it are left out and counted.
-        memory_points: most distinct points to hold; beyond it the cells are doubled in width.
+        memory_points: most distinct points to hold; beyond it the workspace moves to disk.
         pool: sorts in parallel; its size does not change the result.
+        workspace: holds the result.
+        expected_points: points that will come; 0 where nobody knows.
+        report: told the progress of the merge.
     """
 
     grid: Grid
     memory_points: int
     pool: Executor
-    _keys: U64 = field(default_factory=lambda: np.empty(0, np.uint64))
-    _values: U32 = field(default_factory=lambda: np.empty(0, np.uint32))
-    _pending: list[tuple[U64, U32]] = field(default_factory=list)
+    workspace: Workspace
+    expected_points: int = 0
+    report: Report = silent
+    _held: Run | None = None
+    _runs: list[StoredRun] = field(default_factory=list)
+    _pending: list[Run] = field(default_factory=list)
     _pending_points: int = 0
     _source: int = 0
     _inside: int = 0
-    _coarser: int = 0
     _has_provenance: bool = False
+
+    def __post_init__(self) -> None:
+        if self.expected_points > self.memory_points:
+            # Even if only a quarter of them have a cell of their own; see _spill.
+            self.workspace.check_room(2 * BYTES_A_POINT * self.expected_points // 4)
 
     def add(self, cloud: PointCloud) -> None:
         """Add the points of one cloud, in slices on the pool's threads."""
         self._has_provenance |= cloud.provenance is not None
+        self._source += len(cloud)
         for run in self.pool.map(lambda part: self._quantised(cloud, part), _slices(len(cloud))):
             self.add_quantised(*run)
-        self._source += len(cloud)
 
     def add_quantised(self, keys: U64, values: U32) -> None:
         """Add points that quantise() made."""
         self._inside += len(keys)
         self._pending.append((keys, values))
         self._pending_points += len(keys)
-        if self._pending_points >= RUN_POINTS:
+        if self._pending_points >= min(RUN_POINTS, self.memory_points):
             self._flush()
 
     def count_source(self, points: int, *, has_provenance: bool) -> None:
@@ -86,8 +105,17 @@ class Collector:
     def finish(self) -> GridPoints:
         """Return what was collected; the collector is empty after."""
         self._flush()
-        keys, values = self._keys, self._values
-        self._keys, self._values = np.empty(0, np.uint64), np.empty(0, np.uint32)
+        if self._runs:
+            self._spill()
+            keys, values = merge_runs(
+                self._runs, self.grid.bits, self.memory_points, self.workspace, self.pool,
+                self.report,
+            )  # fmt: skip
+        elif self._held is not None:
+            keys, values = self._held
+        else:
+            keys, values = np.empty(0, np.uint64), np.empty(0, np.uint32)
+        self._held = None
         return GridPoints(
             grid=self.grid,
             keys=keys,
@@ -96,10 +124,9 @@ class Collector:
             source_points=self._source,
             outside_points=self._source - self._inside,
             merged_points=self._inside - len(keys),
-            coarser=self._coarser,
         )
 
-    def _quantised(self, cloud: PointCloud, part: slice) -> tuple[U64, U32]:
+    def _quantised(self, cloud: PointCloud, part: slice) -> Run:
         provenance = None if cloud.provenance is None else cloud.provenance[part]
         return quantise(
             self.grid, cloud.positions[part], cloud.colors[part], cloud.confidence[part], provenance
@@ -108,30 +135,24 @@ class Collector:
     def _flush(self) -> None:
         if not self._pending:
             return
-        runs = list(self.pool.map(self._sorted, _halves(self._pending)))
-        self._pending, self._pending_points = [], 0
-        nothing = (np.empty(0, np.uint64), np.empty(0, np.uint32))
-        run = merge_best(runs[0], runs[1] if len(runs) > 1 else nothing, self._coarser)
-        if len(self._keys):
-            run = merge_best((self._keys, self._values), run, self._coarser)
-        self._keys, self._values = run
-        while len(self._keys) > self.memory_points and self._coarser < self.grid.bits:
-            self._coarser += 1
-            self._keys, self._values = merge_best(
-                (self._keys, self._values), nothing, self._coarser
-            )
+        run = sort_distinct(self._pending, self.grid.bits, self.pool)
+        self._pending_points = 0
+        self._held = run if self._held is None else merge_best(self._held, run)
+        if len(self._held[0]) > self.memory_points:
+            self._spill()
 
-    def _sorted(self, runs: list[tuple[U64, U32]]) -> tuple[U64, U32]:
-        keys = np.concatenate([run[0] for run in runs])
-        values = np.concatenate([run[1] for run in runs])
-        return sort_by_code(keys, values, 3 * self.grid.bits)
+    def _spill(self) -> None:
+        if self._held is None:
+            return
+        if not self._runs:
+            # The runs, and their merge beside them, if the rest has as many distinct points.
+            coming = max(self.expected_points / max(self._source, 1), 1.0)
+            self.workspace.check_room(int(2 * BYTES_A_POINT * len(self._held[0]) * coming))
+            self.workspace.move_to_disk()
+        self._runs.append(store_run(self._held, self.grid.bits, self.workspace))
+        self._held = None
 
 
-def _slices(count: int, length: int = RUN_POINTS // 6) -> Iterator[slice]:
+def _slices(count: int, length: int = 1_000_000) -> Iterator[slice]:
     for start in range(0, count, length):
         yield slice(start, min(start + length, count))
-
-
-def _halves(runs: list[tuple[U64, U32]]) -> list[list[tuple[U64, U32]]]:
-    middle = (len(runs) + 1) // 2
-    return [half for half in (runs[:middle], runs[middle:]) if half]

@@ -15,9 +15,10 @@ from concurrent.futures import Executor
 
 import numpy as np
 
-from epipar_export.bricks import I32, bricks_around, build_bricks, cell_starts
+from epipar_export.bricks import I32, bricks_around, build_bricks, cell_starts, count_bricks
 from epipar_export.kernels import Int, jit
 from epipar_export.morton import U64, compact, encode
+from epipar_export.workspace import Workspace
 from epipar_scene.arrays import I64, U8, Bools
 
 SHARDS = 16
@@ -55,15 +56,18 @@ def _gather_near(
         np.int64(compact(code >> np.uint64(2))),
     )
     ox, oy, oz = (cx >> 2) - 1, (cy >> 2) - 1, (cz >> 2) - 1
+    low_x, low_y, low_z = cx * side, cy * side, cz * side
     found = 0
     limit = radius * radius
     for z in range(cz - 1, cz + 2):
         for y in range(cy - 1, cy + 2):
+            row = ((z >> 2) - oz) * 9 + ((y >> 2) - oy) * 3 - ox
+            inside = ((z & 3) << 4) | ((y & 3) << 2)
             for x in range(cx - 1, cx + 2):
-                brick = around[((z >> 2) - oz) * 9 + ((y >> 2) - oy) * 3 + (x >> 2) - ox]
+                brick = around[row + (x >> 2)]
                 if brick < 0:
                     continue
-                other = cells[brick, np.int64(encode(x & 3, y & 3, z & 3))]
+                other = cells[brick, inside | (x & 3)]
                 if other < 0:
                     continue
                 for k in range(starts[other], starts[other] + counts[other]):
@@ -73,9 +77,9 @@ def _gather_near(
                         np.int64(compact(point >> np.uint64(1))),
                         np.int64(compact(point >> np.uint64(2))),
                     )
-                    gx = max(cx * side - px, px - (cx + 1) * side + 1, 0)
-                    gy = max(cy * side - py, py - (cy + 1) * side + 1, 0)
-                    gz = max(cz * side - pz, pz - (cz + 1) * side + 1, 0)
+                    gx = max(low_x - px, px - low_x - side + 1, 0)
+                    gy = max(low_y - py, py - low_y - side + 1, 0)
+                    gz = max(low_z - pz, pz - low_z - side + 1, 0)
                     if gx * gx + gy * gy + gz * gz < limit and found < len(near):
                         near[found, 0], near[found, 1], near[found, 2] = px, py, pz
                         found += 1
@@ -83,38 +87,62 @@ def _gather_near(
 
 
 @jit
-def _is_free(px: Int, py: Int, pz: Int, near: I64, found: Int, limit: float) -> bool:
-    for k in range(found - 1, -1, -1):
-        gx, gy, gz = near[k, 0] - px, near[k, 1] - py, near[k, 2] - pz
-        if gx * gx + gy * gy + gz * gz < limit:
-            return False
-    return True
+def _candidates(
+    begin: Int, end: Int, codes: U64, confidence: U8, near: I64, found: Int, limit: float,
+    free: I64, ranks: U64,
+) -> Int:  # fmt: skip
+    """Collect a cell's points that no kept point is near: rows and places, and their ranks.
+
+    The least rank goes first: the most confident point, and among equals a scrambled code decides,
+    so that no direction is preferred. The low 32 bits say which point of the cell it is.
+    """
+    count = 0
+    for i in range(begin, end):
+        px = np.int64(compact(codes[i]))
+        py = np.int64(compact(codes[i] >> np.uint64(1)))
+        pz = np.int64(compact(codes[i] >> np.uint64(2)))
+        is_free = True
+        for k in range(found):
+            gx, gy, gz = near[k, 0] - px, near[k, 1] - py, near[k, 2] - pz
+            if gx * gx + gy * gy + gz * gz < limit:
+                # The next point lies beside this one: it is likely near the same kept point.
+                for axis in range(3):
+                    near[k, axis], near[0, axis] = near[0, axis], near[k, axis]
+                is_free = False
+                break
+        if not is_free:
+            continue
+        scrambled = (codes[i] * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(48)
+        rank = (np.uint64(255 - confidence[i]) << np.uint64(16)) | scrambled
+        ranks[count] = (rank << np.uint64(32)) | np.uint64(i - begin)
+        free[count, 0], free[count, 1], free[count, 2] = px, py, pz
+        count += 1
+    return count
 
 
 @jit
-def _by_confidence(begin: Int, end: Int, codes: U64, confidence: U8, keys: U64) -> U64:
-    """Return sort keys of a cell's points, the most confident first; the low 24 bits say which.
-
-    Among equals a scrambled code decides, so that no direction is preferred.
-    """
-    if end - begin > len(keys):
-        keys = np.empty(end - begin, np.uint64)
-    keys = keys[: end - begin]
-    for i in range(begin, end):
-        scrambled = (codes[i] * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(48)
-        rank = (np.uint64(255 - confidence[i]) << np.uint64(16)) | scrambled
-        keys[i - begin] = (rank << np.uint64(32)) | np.uint64(i - begin)
-    if len(keys) > 32:
-        keys.sort()
-        return keys
-    for i in range(1, len(keys)):
-        key = keys[i]
-        j = i - 1
-        while j >= 0 and keys[j] > key:
-            keys[j + 1] = keys[j]
-            j -= 1
-        keys[j + 1] = key
-    return keys
+def _throw(
+    begin: Int, count: Int, free: I64, ranks: U64, limit: float, chosen: I32
+) -> Int:  # fmt: skip
+    """Keep the first candidate, drop those near it, and so on; returns how many were kept."""
+    kept = 0
+    while count > 0:
+        best = 0
+        for k in range(1, count):
+            if ranks[k] < ranks[best]:
+                best = k
+        chosen[begin + kept] = begin + np.int64(ranks[best] & np.uint64(0xFFFFFFFF))
+        kept += 1
+        px, py, pz = free[best, 0], free[best, 1], free[best, 2]
+        left = 0
+        for k in range(count):
+            gx, gy, gz = free[k, 0] - px, free[k, 1] - py, free[k, 2] - pz
+            if k != best and gx * gx + gy * gy + gz * gz >= limit:
+                ranks[left] = ranks[k]
+                free[left, 0], free[left, 1], free[left, 2] = free[k, 0], free[k, 1], free[k, 2]
+                left += 1
+        count = left
+    return kept
 
 
 @jit
@@ -124,7 +152,7 @@ def _thin_cells(
 ) -> None:  # fmt: skip
     """Thin the inner cells of one shard, or, where `which` is negative, all border cells."""
     near = np.empty((4096, 3), np.int64)
-    room = np.empty(1024, np.uint64)
+    free, ranks = np.empty((1024, 3), np.int64), np.empty(1024, np.uint64)
     around = np.empty(27, np.int64)
     side = np.int64(1) << np.int64(shift // 3)
     brick_limit = ((np.int64(1) << np.int64(16 - shift // 3)) - 1) >> 2
@@ -133,24 +161,16 @@ def _thin_cells(
         if (which < 0) != (border[cell] != 0) or (which >= 0 and shard_of[cell] != which):
             continue
         begin, end = starts[cell], starts[cell + 1]
+        if end - begin > len(ranks):
+            free, ranks = np.empty((end - begin, 3), np.int64), np.empty(end - begin, np.uint64)
         code = codes[begin] >> np.uint64(shift)
         if code >> np.uint64(6) != brick:
             brick = code >> np.uint64(6)
             bricks_around(brick, brick_limit, bricks, table, around)
         found = _gather_near(code, side, around, cells, codes, starts, chosen, counts, radius, near)
-        kept = 0
-        for key in _by_confidence(begin, end, codes, confidence, room):
-            i = begin + np.int64(key & np.uint64(0xFFFFFFFF))
-            px = np.int64(compact(codes[i]))
-            py = np.int64(compact(codes[i] >> np.uint64(1)))
-            pz = np.int64(compact(codes[i] >> np.uint64(2)))
-            if _is_free(px, py, pz, near, found, radius * radius):
-                chosen[begin + kept] = i
-                kept += 1
-                if found < len(near):
-                    near[found, 0], near[found, 1], near[found, 2] = px, py, pz
-                    found += 1
-        counts[cell] = kept
+        limit = radius * radius
+        count = _candidates(begin, end, codes, confidence, near, found, limit, free, ranks)
+        counts[cell] = _throw(begin, count, free, ranks, limit, chosen)
 
 
 @jit
@@ -160,7 +180,9 @@ def _mark_kept(starts: I64, chosen: I32, counts: I32, kept: Bools) -> None:
             kept[chosen[k]] = True
 
 
-def thin_to_radius(codes: U64, confidence: U8, radius: float, pool: Executor) -> Bools:
+def thin_to_radius(
+    codes: U64, confidence: U8, radius: float, pool: Executor, workspace: Workspace
+) -> Bools:
     """Keep a maximal set of points at least `radius` apart.
 
     Args:
@@ -168,39 +190,34 @@ def thin_to_radius(codes: U64, confidence: U8, radius: float, pool: Executor) ->
         confidence: (N,) uint8; inside a cell the larger goes first.
         radius: grid steps, at least 1.
         pool: runs the shards; its size does not change the result.
+        workspace: holds what grows with N.
 
     Returns:
         (N,) mask of the points that stay.
     """
     shift = shift_of(radius)
     starts = cell_starts(codes, shift)
-    cells = len(starts) - 1
-    index = build_bricks(codes, starts, shift)
+    count = len(starts) - 1
+    bricks = count_bricks(codes, starts, shift)
+    cells: I32 = workspace.empty(64 * bricks, np.int32).reshape(-1, 64)
+    index, table = build_bricks(codes, starts, shift, cells)
     # Bounds of the shards: equal shares of the points, as codes of cells.
     firsts = codes[np.linspace(0, len(codes), SHARDS, endpoint=False).astype(np.int64)]
     bounds = np.unique(np.concatenate([np.zeros(1, np.uint64), firsts >> np.uint64(shift)]))
-    shard_of, border = np.zeros(cells, np.uint8), np.zeros(cells, np.uint8)
+    shard_of, border = np.zeros(count, np.uint8), np.zeros(count, np.uint8)
     _mark_borders(codes, starts, shift, (1 << (16 - shift // 3)) - 1, bounds, shard_of, border)
-    chosen, counts = np.empty(len(codes), np.int32), np.zeros(cells, np.int32)
+    chosen, counts = workspace.empty(len(codes), np.int32), np.zeros(count, np.int32)
 
     def run(which: int) -> None:
         _thin_cells(
-            which,
-            shard_of,
-            border,
-            codes,
-            confidence,
-            starts,
-            shift,
-            *index,
-            chosen,
-            counts,
-            radius,
-        )
+            which, shard_of, border, codes, confidence, starts, shift, index, cells, table,
+            chosen, counts, radius,
+        )  # fmt: skip
 
     run(-1)
     list(pool.map(run, range(len(bounds))))
-    kept = np.zeros(len(codes), np.bool_)
+    kept: Bools = workspace.empty(len(codes), np.bool_)
+    kept[:] = False
     _mark_kept(starts, chosen, counts, kept)
     return kept
 

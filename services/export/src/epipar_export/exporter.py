@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -11,9 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from epipar_export.clock import StageClock
+from epipar_export.clouds import Clouds, confident_clouds, survey_clouds
 from epipar_export.codecs import notes_for
 from epipar_export.collect import Collector, GridPoints
 from epipar_export.facts import attribute_facts, grid_facts, tiles_facts
@@ -26,6 +24,7 @@ from epipar_export.manifest import (
     json_of,
     write_manifest,
 )
+from epipar_export.memory import give_back_large_blocks
 from epipar_export.options import ExportOptions
 from epipar_export.order import LEVEL_NAMES, OrderedPoints, nested_order
 from epipar_export.outliers import without_outliers
@@ -34,6 +33,7 @@ from epipar_export.progress import Report, silent
 from epipar_export.read_scene import empty_scene, open_scene, read_scene
 from epipar_export.surface.pipeline import SurfaceJob, SurfaceLevel, SurfaceResult
 from epipar_export.tiles import FOLDER, TilesResult
+from epipar_export.workspace import Workspace
 from epipar_export.write_files import FileWriter
 from epipar_kit.errors import InvalidInputError, typed_storage_errors
 from epipar_scene.clouds import PointCloud
@@ -102,7 +102,7 @@ def export_scene(request: ExportRequest, report: Report = silent) -> ExportResul
         job = _Job(request.output_dir, request.options, pool, threads, report, clock, surface)
         return job.run(
             "read",
-            lambda: read_scene(folder, request.options, pool, report),
+            lambda workspace: read_scene(folder, request.options, pool, workspace, report),
             input_hash,
             request.scene_dir.name,
         )
@@ -118,20 +118,37 @@ def export_cloud(
     input_hash: str | None = None,
     name: str = "cloud",
 ) -> ExportResult:
-    """Export a cloud in memory.
+    """Export a cloud in memory; see export_clouds."""
+    return export_clouds(
+        lambda: [cloud], output_dir, options, report,
+        threads=threads, input_hash=input_hash, name=name,
+    )  # fmt: skip
+
+
+def export_clouds(
+    clouds: Clouds,
+    output_dir: Path,
+    options: ExportOptions | None = None,
+    report: Report = silent,
+    *,
+    threads: int = 0,
+    input_hash: str | None = None,
+    name: str = "cloud",
+) -> ExportResult:
+    """Export clouds as one, of which memory need hold only one at a time.
 
     Args:
-        cloud: world axes.
+        clouds: gives the same clouds each time it is called, which is twice; world axes.
         output_dir: as in ExportRequest.
         options: default as in ExportOptions.
         report: told the progress.
         threads: as in ExportRequest.
-        input_hash: what stands for the cloud in content_hash; default: hashed from its bytes.
-        name: what to call it in messages.
+        input_hash: what stands for the clouds in content_hash; default: hashed from their bytes.
+        name: what to call them in messages.
 
     Raises:
         InvalidInputError: BAD_OPTION, a surface is asked for: it takes a scene's views.
-        NotReadyError: SCENE_EMPTY, it has no point.
+        NotReadyError: SCENE_EMPTY, they have no point.
         StorageFullError: DISK_FULL.
     """
     options = options or ExportOptions()
@@ -140,31 +157,25 @@ def export_cloud(
             "BAD_OPTION", "options.geometry", f"geometry is {options.geometry!r}; for a cloud it "
             "must be 'points'",
         )  # fmt: skip
-    clock = StageClock()
-    if options.min_confidence > 0:
-        cloud = cloud.take(cloud.confidence >= 255 * options.min_confidence)
-    if not len(cloud):
+    survey = survey_clouds(clouds, options.min_confidence, with_hash=input_hash is None)
+    if survey.box is None:
         raise empty_scene(name)
-    if input_hash is None:
-        input_hash = _cloud_hash(cloud)
+    grid = grid_over(survey.box[0], survey.box[1], options.position_bits)
     with _pool(threads) as (pool, count), typed_storage_errors():
-        job = _Job(output_dir, options, pool, count, report, clock)
-        return job.run(
-            "quantise", lambda: _points_of(cloud, options, pool, report), input_hash, name
-        )
+        job = _Job(output_dir, options, pool, count, report, StageClock())
 
+        def read(workspace: Workspace) -> GridPoints:
+            collector = Collector(
+                grid, options.memory_points, pool, workspace, survey.points, report
+            )
+            done = 0
+            for cloud in confident_clouds(clouds, options.min_confidence):
+                collector.add(cloud)
+                done += len(cloud)
+                report("quantise", done, survey.points, "points", "")
+            return collector.finish()
 
-def _points_of(
-    cloud: PointCloud, options: ExportOptions, pool: Executor, report: Report
-) -> GridPoints:
-    low = cloud.positions.min(axis=0).astype(np.float64)
-    high = cloud.positions.max(axis=0).astype(np.float64)
-    # glTF's y and z point the other way.
-    box = np.array([low[0], -high[1], -high[2]]), np.array([high[0], -low[1], -low[2]])
-    collector = Collector(grid_over(*box, options.position_bits), options.memory_points, pool)
-    collector.add(cloud)
-    report("quantise", len(cloud), len(cloud), "points", "")
-    return collector.finish()
+        return job.run("quantise", read, input_hash or survey.sha256, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,16 +191,27 @@ class _Job:
     surface: SurfaceJob | None = None
 
     def run(
-        self, stage: str, read: Callable[[], GridPoints], input_hash: str, name: str
+        self, stage: str, read: Callable[[Workspace], GridPoints], input_hash: str, name: str
     ) -> ExportResult:
         """Read the points, here so that nobody else holds them, and write every file."""
+        with Workspace(self.output) as workspace:
+            return self._run(workspace, stage, read, input_hash, name)
+
+    def _run(
+        self,
+        workspace: Workspace,
+        stage: str,
+        read: Callable[[Workspace], GridPoints],
+        input_hash: str,
+        name: str,
+    ) -> ExportResult:
         self._clear()
         surface = self._made_surface()
         if surface is not None and self.options.geometry == "surface":
             counts = {"source_points": surface.facts["source_pixels"], "outlier_points": 0}
             return self._finish(None, input_hash, name, counts, (), [], None, surface)
         with self.clock.stage(stage):
-            points = read()
+            points = read(workspace)
         kept = points
         if self.options.outlier_removal is not None:
             with self.clock.stage("outliers"):
@@ -201,13 +223,13 @@ class _Job:
             "source_points": points.source_points,
             "far_points": points.outside_points,
             "merged_points": points.merged_points,
-            "merge_cell_steps": 1 << points.coarser,
+            "points_on_disk": len(points.keys) if workspace.is_on_disk else 0,
             "outlier_points": outliers,
         }
         del points
         with self.clock.stage("order"):
             ordered = nested_order(
-                kept, self.options, self.pool,
+                kept, self.options, self.pool, workspace,
                 lambda done, total: self.report("order", done, total, "levels", ""),
             )  # fmt: skip
         del kept
@@ -296,16 +318,9 @@ def _levels(ordered: OrderedPoints, files: list[ExportedFile]) -> tuple[Level, .
     )
 
 
-def _cloud_hash(cloud: PointCloud) -> str:
-    digest = hashlib.sha256()
-    arrays = [cloud.positions, cloud.colors, cloud.confidence, cloud.provenance]
-    for array in arrays:
-        digest.update(b"-" if array is None else np.ascontiguousarray(array).data)
-    return digest.hexdigest()
-
-
 @contextmanager
 def _pool(threads: int) -> Iterator[tuple[Executor, int]]:
+    give_back_large_blocks()
     count = threads or min(len(os.sched_getaffinity(0)), MAX_THREADS)
     with ThreadPoolExecutor(count, thread_name_prefix="export") as pool:
         yield pool, count

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-
-from epipar_export.morton import CODE_MASK, coordinates_from_codes
+from epipar_export.morton import bounds_of_codes
 from epipar_export.options import ExportOptions
 from epipar_export.order import OrderedPoints
 from epipar_export.tiles import TilesResult
@@ -15,8 +13,7 @@ from epipar_export.tiles import TilesResult
 
 def grid_facts(ordered: OrderedPoints) -> dict[str, Any]:
     """Say where the grid lies and what of it the points take."""
-    corners = coordinates_from_codes(ordered.keys & np.uint64(CODE_MASK))
-    places = ordered.grid.positions(np.stack([corners.min(axis=0), corners.max(axis=0)]))
+    places = ordered.grid.positions(bounds_of_codes(ordered.keys))
     return {
         "axes": "glTF: x right, y up, z backward",
         "bits": ordered.grid.bits,

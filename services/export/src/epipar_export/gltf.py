@@ -6,11 +6,12 @@ KHR_mesh_quantization, KHR_draco_mesh_compression.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 from epipar_export.grid import Grid
 
@@ -76,6 +77,11 @@ class Block:
 
 def glb(blocks: Sequence[Block], grid: Grid) -> bytes:
     """Return a GLB with one primitive for each block, placed by the grid."""
+    return b"".join(glb_parts(blocks, grid))
+
+
+def glb_parts(blocks: Sequence[Block], grid: Grid) -> list[bytes]:
+    """Return what glb() does in parts, whose bytes are not copied."""
     builder = _Builder()
     primitives = [builder.primitive(block) for block in blocks]
     node: Json = {"mesh": 0, "translation": list(grid.origin), "scale": [grid.step] * 3}
@@ -91,7 +97,7 @@ def glb(blocks: Sequence[Block], grid: Grid) -> bytes:
     }
     if builder.extensions:
         document["extensionsUsed"] = document["extensionsRequired"] = sorted(builder.extensions)
-    return _container(document, builder.data)
+    return [*_head(document, builder.size), *builder.parts]
 
 
 class _Builder:
@@ -101,7 +107,8 @@ class _Builder:
         self.accessors: list[Json] = []
         self.views: list[Json] = []
         self.extensions: set[str] = set()
-        self.data = bytearray()
+        self.parts: list[bytes] = []
+        self.size = 0
         self._decoded_bytes = 0
         self._fallback = ""
 
@@ -128,7 +135,7 @@ class _Builder:
 
     def buffers(self) -> list[Json]:
         """Return the buffers; meshopt's decoded views lie in a second one that has no bytes."""
-        stored: Json = {"byteLength": len(self.data)}
+        stored: Json = {"byteLength": self.size}
         if not self._fallback:
             return [stored]
         fallback = {
@@ -197,22 +204,30 @@ class _Builder:
         return view
 
     def _place(self, data: bytes) -> Json:
-        view = {"buffer": 0, "byteOffset": len(self.data), "byteLength": len(data)}
-        self.data += data
-        self.data += bytes(-len(self.data) % 4)
+        view = {"buffer": 0, "byteOffset": self.size, "byteLength": len(data)}
+        padding = bytes(-len(data) % 4)
+        self.parts += [data, padding]
+        self.size += len(data) + len(padding)
         return view
 
 
-def _container(document: Json, data: bytearray) -> bytes:
+def _head(document: Json, size: int) -> list[bytes]:
+    """Return what stands before the binary data, which is `size` bytes long."""
     text = json.dumps(document, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 4)
-    total = 12 + 8 + len(text) + 8 + len(data)
-    return b"".join(
-        [
-            struct.pack("<4sII", b"glTF", 2, total),
-            struct.pack("<I4s", len(text), b"JSON"),
-            text,
-            struct.pack("<I4s", len(data), b"BIN\0"),
-            data,
-        ]
-    )
+    total = 12 + 8 + len(text) + 8 + size
+    return [
+        struct.pack("<4sII", b"glTF", 2, total),
+        struct.pack("<I4s", len(text), b"JSON"),
+        text,
+        struct.pack("<I4s", size, b"BIN\0"),
+    ]
+
+
+def write_parts(stream: IO[bytes], parts: list[bytes]) -> tuple[int, str]:
+    """Write parts one after the other; returns their bytes in all and their sha256."""
+    digest = hashlib.sha256()
+    for part in parts:
+        stream.write(part)
+        digest.update(part)
+    return sum(map(len, parts)), digest.hexdigest()

@@ -48,6 +48,24 @@ def grid_over(low: F64, high: F64, bits: int) -> Grid:
 
 
 @jit
+def _box_of(positions: F32) -> F64:
+    box = np.empty((2, 3), np.float64)
+    for axis in range(3):
+        low = high = positions[0, axis]
+        for i in range(1, len(positions)):
+            low, high = min(low, positions[i, axis]), max(high, positions[i, axis])
+        # World to glTF axes: y and z change sign.
+        box[0, axis], box[1, axis] = (low, high) if axis == 0 else (-high, -low)
+    return box
+
+
+def box_of(positions: F32) -> F64:
+    """Return the box (2, 3) of at least one world point: least and greatest, glTF axes."""
+    box: F64 = _box_of(positions)
+    return box
+
+
+@jit
 def _quantise(
     positions: F32, colors: U8, confidence: U8, provenance: U8, origin: F64,
     scale: float, limit: Int, keys: U64, values: U32,

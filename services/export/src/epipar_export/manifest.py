@@ -14,7 +14,7 @@ from epipar_scene.content_hash import content_hash
 
 FILE_NAME = "export.json"
 SCHEMA_VERSION = 1
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Raised when the same options give other files; part of every content hash."""
 
 MEDIA_TYPES = {
@@ -85,8 +85,7 @@ def exported_file(
         with path.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
         size = path.stat().st_size
-    media_type = MEDIA_TYPES[path.suffix]
-    return ExportedFile(path.name, path.name, media_type, size, digest, lod_level)
+    return ExportedFile(path.name, path.name, MEDIA_TYPES[path.suffix], size, digest, lod_level)
 
 
 def write_manifest(output: Path, content: dict[str, Any]) -> ExportedFile:

@@ -1,4 +1,4 @@
-"""Morton codes: three coordinates interleaved into one number, and sorting by it.
+"""Morton codes: three coordinates interleaved into one number, and merging by it.
 
 Bit 3k + a of a code is bit k of coordinate a (0 = x, 1 = y, 2 = z), at most 16 bits each. The
 codes of an octree cell's points are neighbours in sorted order, at every depth of the octree.
@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 
 from epipar_export.kernels import Int, jit
-from epipar_scene.arrays import U16, U32
+from epipar_scene.arrays import I64, U16, U32
 
 U64 = np.ndarray[Any, np.dtype[np.uint64]]
 
 CODE_MASK = (1 << 48) - 1
-_DIGIT_BITS = 11
 
 
 @jit
@@ -48,22 +47,47 @@ def encode(x: Int, y: Int, z: Int) -> Int:
 
 
 @jit
-def _decode_into(codes: U64, out: U16) -> None:
+def _decode_into(codes: U64, out: U16, low: U16, high: U16) -> None:
     for i in range(len(codes)):
-        out[i, 0] = compact(codes[i])
-        out[i, 1] = compact(codes[i] >> np.uint64(1))
-        out[i, 2] = compact(codes[i] >> np.uint64(2))
+        for axis in range(3):
+            place = np.uint16(compact(codes[i] >> np.uint64(axis)))
+            out[i, axis] = place
+            low[axis] = min(low[axis], place)
+            high[axis] = max(high[axis], place)
+        for axis in range(3, out.shape[1]):
+            out[i, axis] = 0
 
 
-def coordinates_from_codes(codes: U64, columns: int = 3) -> U16:
-    """Return (N, columns) uint16 coordinates; columns after the third are 0 (padding)."""
-    out = (
-        np.empty((len(codes), 3), np.uint16)
-        if columns == 3
-        else np.zeros((len(codes), columns), np.uint16)
-    )
-    _decode_into(codes, out)
-    return out
+@jit
+def _bounds_into(codes: U64, low: U16, high: U16) -> None:
+    for i in range(len(codes)):
+        for axis in range(3):
+            place = np.uint16(compact(codes[i] >> np.uint64(axis)))
+            low[axis] = min(low[axis], place)
+            high[axis] = max(high[axis], place)
+
+
+def coordinates_and_bounds(codes: U64, columns: int = 3) -> tuple[U16, U16, U16]:
+    """Return (N, columns) uint16 coordinates, and the least and greatest of each axis.
+
+    Columns after the third are 0 (padding).
+    """
+    out = np.empty((len(codes), columns), np.uint16)
+    low, high = np.full(3, 65535, np.uint16), np.zeros(3, np.uint16)
+    _decode_into(codes, out, low, high)
+    return out, low, high
+
+
+def coordinates_from_codes(codes: U64) -> U16:
+    """Return (N, 3) uint16 coordinates."""
+    return coordinates_and_bounds(codes)[0]
+
+
+def bounds_of_codes(codes: U64) -> U16:
+    """Return (2, 3) uint16: the least and greatest coordinate of each axis."""
+    low, high = np.full(3, 65535, np.uint16), np.zeros(3, np.uint16)
+    _bounds_into(codes, low, high)
+    return np.stack([low, high])
 
 
 @jit
@@ -80,48 +104,27 @@ def codes_from_coordinates(coordinates: U16) -> U64:
 
 
 @jit
-def _radix_passes(
-    keys: U64, values: U32, keys_2: U64, values_2: U32, bits: Int, digit_bits: Int
-) -> Int:
-    size = 1 << digit_bits
-    passes = 0
-    for shift in range(0, bits, digit_bits):
-        starts = np.zeros(size + 1, np.int64)
-        s = np.uint64(shift)
-        # What lies above the code is carried along, not compared.
-        mask = np.uint64((1 << min(digit_bits, bits - shift)) - 1)
-        for i in range(len(keys)):
-            starts[np.int64((keys[i] >> s) & mask) + 1] += 1
-        for j in range(size):
-            starts[j + 1] += starts[j]
-        for i in range(len(keys)):
-            digit = np.int64((keys[i] >> s) & mask)
-            place = starts[digit]
-            starts[digit] = place + 1
-            keys_2[place] = keys[i]
-            values_2[place] = values[i]
-        keys, keys_2 = keys_2, keys
-        values, values_2 = values_2, values
-        passes += 1
-    return passes
-
-
-def sort_by_code(keys: U64, values: U32, bits: int) -> tuple[U64, U32]:
-    """Sort (key, value) pairs by the lowest `bits` bits of the key; equal keys keep their order.
-
-    The arguments are used as working space: their content is lost.
-    """
-    keys_2, values_2 = np.empty_like(keys), np.empty_like(values)
-    passes = _radix_passes(keys, values, keys_2, values_2, bits, _DIGIT_BITS)
-    return (keys_2, values_2) if passes % 2 else (keys, values)
+def occupied_by_level(codes: U64) -> I64:
+    """Count the occupied cells of side 2**level, for the levels 0 to 16; codes are sorted."""
+    mask = np.uint64(0xFFFFFFFFFFFF)
+    changes = np.zeros(18, np.int64)
+    for i in range(1, len(codes)):
+        different = (codes[i] ^ codes[i - 1]) & mask
+        level = 0
+        while different != 0:
+            different >>= np.uint64(3)
+            level += 1
+        changes[level] += 1
+    occupied = np.ones(17, np.int64)
+    for level in range(17):
+        for above in range(level + 1, 18):
+            occupied[level] += changes[above]
+    return occupied
 
 
 @jit
-def _merge(
-    keys_a: U64, values_a: U32, keys_b: U64, values_b: U32, shift: Int, out_k: U64, out_v: U32
-) -> Int:
+def _merge(keys_a: U64, values_a: U32, keys_b: U64, values_b: U32, out_k: U64, out_v: U32) -> Int:
     mask = np.uint64(0xFFFFFFFFFFFF)
-    by = np.uint64(shift)
     i = j = 0
     count = -1
     last = np.uint64(0)
@@ -133,7 +136,7 @@ def _merge(
         else:
             key, value = keys_b[j], values_b[j]
             j += 1
-        cell = (key & mask) >> by
+        cell = key & mask
         if count >= 0 and cell == last:
             if (value >> np.uint32(24)) > (out_v[count] >> np.uint32(24)):
                 out_k[count] = key
@@ -146,17 +149,16 @@ def _merge(
     return count + 1
 
 
-def merge_best(a: tuple[U64, U32], b: tuple[U64, U32], coarser: int = 0) -> tuple[U64, U32]:
-    """Merge two sorted runs; of the points of one cell the most confident stays, else the first.
+def merge_best(a: tuple[U64, U32], b: tuple[U64, U32]) -> tuple[U64, U32]:
+    """Merge two sorted runs; of the points of one code the most confident stays, else the first.
 
     Args:
         a: keys (the code in their lowest 48 bits, sorted) and values (confidence in the highest 8).
         b: the same; its points come after those of `a` where codes are equal.
-        coarser: a cell is 2**coarser grid steps wide.
     """
     keys = np.empty(len(a[0]) + len(b[0]), np.uint64)
     values = np.empty(len(keys), np.uint32)
-    count = _merge(*a, *b, 3 * coarser, keys, values)
+    count = _merge(*a, *b, keys, values)
     if count < 0.9 * len(keys):
         return keys[:count].copy(), values[:count].copy()
     return keys[:count], values[:count]

@@ -16,6 +16,7 @@ from epipar_export.grid import Grid, grid_over, quantise
 from epipar_export.morton import U64
 from epipar_export.options import ExportOptions
 from epipar_export.progress import Report
+from epipar_export.workspace import Workspace
 from epipar_kit.errors import CorruptArtifactError, NotFoundError, NotReadyError
 from epipar_scene.arrays import F32, F64, U32
 from epipar_scene.cameras import gltf_from_world
@@ -39,11 +40,12 @@ Out = TypeVar("Out")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Survey:
-    """Where the points of one frame lie: some of them, and the box of all; glTF axes."""
+    """Where the points of one frame lie: some of them, the box of all and their number; glTF axes."""
 
     sample: F32
     low: F64
     high: F64
+    points: int
 
 
 def open_scene(path: Path) -> SceneFolder:
@@ -91,7 +93,11 @@ def empty_scene(what: str) -> NotReadyError:
 
 
 def read_scene(
-    folder: SceneFolder, options: ExportOptions, pool: Executor, report: Report
+    folder: SceneFolder,
+    options: ExportOptions,
+    pool: Executor,
+    workspace: Workspace,
+    report: Report,
 ) -> GridPoints:
     """Read all frames' points, at most FRAMES_AHEAD frames at once.
 
@@ -99,8 +105,8 @@ def read_scene(
         NotReadyError: SCENE_EMPTY.
         CorruptArtifactError: a frame's file is not what it must be.
     """
-    grid = _scene_grid(folder, options.position_bits, pool, report)
-    collector = Collector(grid, options.memory_points, pool)
+    grid, expected = _scene_grid(folder, options.position_bits, pool, report)
+    collector = Collector(grid, options.memory_points, pool, workspace, expected, report)
 
     def packed(frame: Frame) -> Packed:
         with corrupt_artifacts():
@@ -131,8 +137,8 @@ def _ahead(
         yield future.result()
 
 
-def _scene_grid(folder: SceneFolder, bits: int, pool: Executor, report: Report) -> Grid:
-    """Find the box of all points but those far outside, and lay the grid over it."""
+def _scene_grid(folder: SceneFolder, bits: int, pool: Executor, report: Report) -> tuple[Grid, int]:
+    """Lay the grid over all points but those far outside; returns also how many points there are."""
     surveys = []
     looked = _ahead(lambda frame: _survey(folder, frame), folder.frames, pool)
     for number, survey in enumerate(looked, 1):
@@ -150,16 +156,20 @@ def _scene_grid(folder: SceneFolder, bits: int, pool: Executor, report: Report) 
         if box is not None:
             lows.append(box[0])
             highs.append(box[1])
-    return grid_over(np.min(lows, axis=0), np.max(highs, axis=0), bits)
+    return grid_over(np.min(lows, axis=0), np.max(highs, axis=0), bits), sum(
+        survey.points for survey in surveys
+    )
 
 
 def _survey(folder: SceneFolder, frame: Frame) -> _Survey:
     points = _frame_positions(folder, frame)
     if not len(points):
-        return _Survey(points, np.zeros(3), np.zeros(3))
+        return _Survey(points, np.zeros(3), np.zeros(3), 0)
     step = max(1, len(points) // SAMPLE_POINTS_A_FRAME)
     low, high = points.min(axis=0), points.max(axis=0)
-    return _Survey(points[::step].copy(), low.astype(np.float64), high.astype(np.float64))
+    return _Survey(
+        points[::step].copy(), low.astype(np.float64), high.astype(np.float64), len(points)
+    )
 
 
 def _frame_positions(folder: SceneFolder, frame: Frame) -> F32:

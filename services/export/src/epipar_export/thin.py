@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from epipar_export.darts import shift_of, thin_to_radius
 from epipar_export.kernels import Int, jit
-from epipar_export.morton import U64, compact, encode
-from epipar_scene.arrays import I64, U8, Bools
+from epipar_export.morton import U64, compact, encode, occupied_by_level
+from epipar_export.workspace import Workspace
+from epipar_scene.arrays import U8, Bools
 
 SAMPLE_POINTS = 400_000
 SAMPLE_RUNS = 24
@@ -31,7 +33,12 @@ class Thinned:
 
 
 def thin_to_count(
-    codes: U64, confidence: U8, limit: int, pool: Executor, check: Callable[[], None] = lambda: None
+    codes: U64,
+    confidence: U8,
+    limit: int,
+    pool: Executor,
+    workspace: Workspace,
+    check: Callable[[], None] = lambda: None,
 ) -> Thinned:
     """Thin to at most `limit` points, and to nearly that many.
 
@@ -42,6 +49,7 @@ def thin_to_count(
         confidence: as for thin_to_radius.
         limit: most points to keep, at least 1.
         pool: as for thin_to_radius.
+        workspace: as for thin_to_radius.
         check: called between passes; what it raises ends the search.
     """
     radius = _guess_radius(codes, limit)
@@ -50,7 +58,7 @@ def thin_to_count(
     best: Thinned | None = None
     for _ in range(8):
         check()
-        kept = thin_to_radius(codes, confidence, radius, pool)
+        kept = thin_to_radius(codes, confidence, radius, pool, workspace)
         count = int(kept.sum())
         if count <= limit and (best is None or count > int(best.kept.sum())):
             best = Thinned(kept, radius)
@@ -71,8 +79,9 @@ def _radius_by_sample(
     rows = (begins[:, None] + np.arange(length)).ravel()
     some, their_confidence = codes[rows], confidence[rows]
     wanted = 0.925 * limit / len(codes)
+    in_memory = Workspace(Path())
     for _ in range(6):
-        kept = thin_to_radius(some, their_confidence, radius, pool)
+        kept = thin_to_radius(some, their_confidence, radius, pool, in_memory)
         inner = np.empty(len(some), np.bool_)
         _mark_inner(some, length, shift_of(radius), inner)
         if inner.mean() < 0.05:
@@ -107,27 +116,9 @@ def _cut(kept: Bools, radius: float, limit: int) -> Thinned:
     return Thinned(mask, radius)
 
 
-@jit
-def _occupied_by_level(codes: U64) -> I64:
-    """Count the occupied cells of side 2**level, for the levels 0 to 16."""
-    changes = np.zeros(18, np.int64)
-    for i in range(1, len(codes)):
-        different = codes[i] ^ codes[i - 1]
-        level = 0
-        while different != 0:
-            different >>= np.uint64(3)
-            level += 1
-        changes[level] += 1
-    occupied = np.ones(17, np.int64)
-    for level in range(17):
-        for above in range(level + 1, 18):
-            occupied[level] += changes[above]
-    return occupied
-
-
 def _guess_radius(codes: U64, limit: int) -> float:
     """Return the side, in steps, of the cells of which about `limit` are occupied."""
-    occupied = _occupied_by_level(codes)
+    occupied = occupied_by_level(codes)
     level = int(np.argmax(occupied <= limit)) if occupied[-1] <= limit else 16
     if level == 0:
         return 1.0

@@ -17,17 +17,18 @@ import json
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from epipar_export.bricks import cell_starts
 from epipar_export.codecs import Encoder
-from epipar_export.gltf import glb
+from epipar_export.gltf import glb_parts, write_parts
 from epipar_export.grid import Grid
-from epipar_export.morton import CODE_MASK, compact
+from epipar_export.morton import CODE_MASK, U64, compact, occupied_by_level
 from epipar_export.order import OrderedPoints
-from epipar_scene.arrays import I64
 
 TILE_POINTS = 16_384
 """A tier's depth is the first at which its tiles hold so many points or fewer on average."""
@@ -107,16 +108,14 @@ def write_tiles(
     (output / FOLDER).mkdir(exist_ok=True)
 
     def write(tile: _Tile) -> tuple[str, int, str, Box]:
-        begin, end = tile.rows or (0, 0)
-        keys, values = points.keys[begin:end], points.values[begin:end]
-        blocks = encoder.blocks(keys, values, has_provenance=points.has_provenance)
-        data = glb(blocks, points.grid)
+        blocks = encoder.blocks(points, *(tile.rows or (0, 0)))
         name = f"{FOLDER}/{tile.name}.glb"
-        (output / name).write_bytes(data)
+        with (output / name).open("wb") as stream:
+            size, digest = write_parts(stream, glb_parts(blocks, points.grid))
         positions = [block.attributes[0] for block in blocks]
         low = tuple(min(p.low[axis] for p in positions) for axis in range(3))
         high = tuple(max(p.high[axis] for p in positions) for axis in range(3))
-        return name, len(data), hashlib.sha256(data).hexdigest(), (low, high)
+        return name, size, digest, (low, high)
 
     files: dict[str, tuple[int, str]] = {}
     for tile, (name, size, digest, box) in zip(contents, pool.map(write, contents), strict=True):
@@ -147,11 +146,12 @@ def _tree(points: OrderedPoints) -> dict[Cell, _Tile]:
     tiles: dict[Cell, _Tile] = {}
     begin, depth = 0, -1
     for number, tier in enumerate(points.tiers):
-        codes = points.keys[begin : tier.points] & np.uint64(CODE_MASK)
-        depth, starts = _cut(codes, depth, bits, is_root=number == 0)
-        ends = np.append(starts[1:], len(codes))
-        cells = codes[starts] >> np.uint64(3 * (bits - depth))
-        for code, first, last in zip(cells.tolist(), starts.tolist(), ends.tolist(), strict=True):
+        codes = points.keys[begin : tier.points]
+        depth = 0 if number == 0 else _depth(codes, depth, bits)
+        shift = 3 * (bits - depth)
+        starts = cell_starts(codes, shift)
+        cells = (codes[starts[:-1]] & np.uint64(CODE_MASK)) >> np.uint64(shift)
+        for code, (first, last) in zip(cells.tolist(), pairwise(starts.tolist()), strict=True):
             rows = (begin + first, begin + last)
             tiles[depth, code] = _Tile(depth, code, tier.spacing_steps * step, rows)
         begin = tier.points
@@ -163,17 +163,13 @@ def _tree(points: OrderedPoints) -> dict[Cell, _Tile]:
     return tiles
 
 
-def _cut(codes: Any, last_depth: int, bits: int, *, is_root: bool) -> tuple[int, I64]:
-    """Return the depth at which a tier is cut, and where its cells start."""
-    if is_root:
-        return 0, np.zeros(1, np.int64)
-    depth = last_depth
-    while True:
-        depth += 1
-        cells = codes >> np.uint64(3 * (bits - depth))
-        starts = np.flatnonzero(np.concatenate([[True], cells[1:] != cells[:-1]]))
-        if depth == bits or len(codes) / len(starts) <= TILE_POINTS:
-            return depth, starts
+def _depth(codes: U64, above: int, bits: int) -> int:
+    """Return the depth below `above` at which a tier is cut."""
+    occupied = occupied_by_level(codes)
+    for depth in range(above + 1, bits):
+        if len(codes) / occupied[bits - depth] <= TILE_POINTS:
+            return depth
+    return bits
 
 
 def _join(tiles: dict[Cell, _Tile], cell: Cell) -> None:

@@ -18,6 +18,7 @@ from epipar_export.options import ExportOptions, SurfaceOptions
 from epipar_export.surface.mesh import Mesh
 from epipar_export.surface.paint import Painter
 from epipar_export.thin import SAMPLE_POINTS, thin_to_count
+from epipar_export.workspace import Workspace
 from epipar_scene.cameras import Intrinsics
 from epipar_scene.clouds import PointCloud
 from epipar_scene.frames import Frame
@@ -44,7 +45,7 @@ def warm() -> None:
     places = rng.integers(0, 4096, (2 * SAMPLE_POINTS + 50_000, 3)).astype(np.uint16)
     codes = np.unique(codes_from_coordinates(places))
     with ThreadPoolExecutor(1) as pool:
-        thin_to_count(codes, np.zeros(len(codes), np.uint8), 100_000, pool)
+        thin_to_count(codes, np.zeros(len(codes), np.uint8), 100_000, pool, Workspace(Path()))
 
     _warm_surface()
 

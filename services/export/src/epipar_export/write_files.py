@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from epipar_export.clock import StageClock
-from epipar_export.codecs import encoder_for
+from epipar_export.codecs import Encoder, encoder_for
 from epipar_export.color import srgb_from_values
-from epipar_export.gltf import glb
-from epipar_export.manifest import ExportedFile, exported_file
-from epipar_export.morton import CODE_MASK, coordinates_from_codes
+from epipar_export.gltf import Block, glb_parts, write_parts
+from epipar_export.manifest import MEDIA_TYPES, ExportedFile, exported_file
+from epipar_export.morton import coordinates_from_codes
 from epipar_export.options import ExportOptions
 from epipar_export.order import LEVEL_NAMES, OrderedPoints
 from epipar_export.progress import Report
@@ -24,6 +24,8 @@ from epipar_scene.cameras import world_from_gltf
 from epipar_scene.clouds import PointCloud
 from epipar_scene.ply import write_ply
 
+BLOCK_POINTS = 1 << 20
+"""Points of one primitive of a GLB, so that encoding it needs little memory."""
 _PLY_CHUNK = 1 << 20
 
 
@@ -71,25 +73,31 @@ class FileWriter:
         files = []
         for number, (name, level) in enumerate(zip(LEVEL_NAMES, ordered.levels, strict=True)):
             self.report("encode", number, len(LEVEL_NAMES), "levels", name)
-            blocks = encoder.blocks(
-                ordered.keys[: level.points],
-                ordered.values[: level.points],
-                has_provenance=ordered.has_provenance,
-                mapper=self.pool.map,
-            )
-            data = glb(blocks, ordered.grid)
             path = self.output / f"scene_{name}.glb"
             with atomic_file(path) as stream:
-                stream.write(data)
-            files.append(exported_file(path, data, number))
+                size, digest = write_parts(
+                    stream, glb_parts(self._blocks(encoder, ordered, level.points), ordered.grid)
+                )
+            media_type = MEDIA_TYPES[path.suffix]
+            files.append(ExportedFile(path.name, path.name, media_type, size, digest, number))
         self.report("encode", len(LEVEL_NAMES), len(LEVEL_NAMES), "levels", "")
         return files
+
+    def _blocks(self, encoder: Encoder, ordered: OrderedPoints, count: int) -> list[Block]:
+        """Encode the first `count` points, BLOCK_POINTS at a time, as many at once as threads."""
+        starts = range(0, count, BLOCK_POINTS)
+        if len(starts) == 1:
+            return list(encoder.blocks(ordered, 0, count, self.pool.map))
+        blocks = self.pool.map(
+            lambda start: encoder.blocks(ordered, start, min(start + BLOCK_POINTS, count)), starts
+        )
+        return [block for some in blocks for block in some]
 
     def _clouds(self, ordered: OrderedPoints) -> Iterator[PointCloud]:
         for start in range(0, len(ordered.keys), _PLY_CHUNK):
             keys = ordered.keys[start : start + _PLY_CHUNK]
             values = ordered.values[start : start + _PLY_CHUNK]
-            places = ordered.grid.positions(coordinates_from_codes(keys & np.uint64(CODE_MASK)))
+            places = ordered.grid.positions(coordinates_from_codes(keys))
             provenance = (keys >> np.uint64(48)).astype(np.uint8)
             yield PointCloud(
                 world_from_gltf(places.astype(np.float32)),

@@ -119,5 +119,11 @@ const STAGES: Readonly<Record<string, string>> = {
   encode: 'Compressing',
   ply: 'Writing the PLY file',
   write: 'Writing files',
+  surface_survey: 'Looking at the depth',
+  surface_blocks: 'Finding where the surface is',
+  surface_fuse: 'Fusing the surface',
+  surface_mesh: 'Drawing triangles',
+  surface_paint: 'Colouring the surface',
+  surface_levels: 'Simplifying the surface',
 };
 export const stageWords = (name: string): string => STAGES[name] ?? sentence(name);

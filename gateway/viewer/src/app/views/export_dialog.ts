@@ -1,7 +1,7 @@
 /** Asks what a new export is to be, and queues it. */
 import { html, nothing, type TemplateResult } from 'lit';
 import { customElement, property, query, state } from 'lit/decorators.js';
-import { Codec } from '../../gen/epipar/export/v1/export_service_pb';
+import { Codec, Geometry } from '../../gen/epipar/export/v1/export_service_pb';
 import type { Job } from '../../gen/epipar/scene/v1/job_service_pb';
 import { problemOf, type Problem } from '../api/errors';
 import { newRequestId } from '../jobs/starter';
@@ -69,6 +69,10 @@ export class ExportDialog extends Part {
             />
           </label>
         </div>
+        <label class="check">
+          <input name="surface" type="checkbox" />
+          Also make a surface of triangles
+        </label>
         ${this.problem ? problemCard(this.problem) : nothing}
         <div class="dialog-actions">
           <button
@@ -94,6 +98,7 @@ export class ExportDialog extends Part {
       CODECS[Number(textOf(form, 'codec'))]?.[0] ?? Codec.MESHOPT,
       Number(textOf(form, 'bits')),
       Number(textOf(form, 'points')),
+      form.has('surface'),
     );
   };
 
@@ -102,6 +107,7 @@ export class ExportDialog extends Part {
     codec: Codec,
     bits: number,
     points: number,
+    hasSurface: boolean,
   ): Promise<void> {
     this.sending = true;
     this.problem = undefined;
@@ -118,6 +124,7 @@ export class ExportDialog extends Part {
           mediumPoints: Math.min(points, 1_000_000),
           previewPoints: Math.min(points, 100_000),
           precompress: ['zstd'],
+          geometry: hasSurface ? Geometry.POINTS_AND_SURFACE : Geometry.POINTS,
         },
       });
       this.dialog.close();

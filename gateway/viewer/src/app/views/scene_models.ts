@@ -69,9 +69,15 @@ export function completionOf(job: Job, scene: Scene): string | undefined {
   return found ?? [...scene.completions].sort(byAge).at(-1)?.name;
 }
 
-/** The tiles, else the largest GLB; an export without either cannot be shown. */
+/** The tiles, else the largest GLB, of points or a surface; an export without cannot be shown. */
 function modelOf(each: Export, completion: string, title: string): Model[] {
-  const names = ['tileset.json', 'scene_full.glb', 'scene_medium.glb', 'scene_preview.glb'];
+  const names = [
+    'tileset.json',
+    'scene_full.glb',
+    'scene_medium.glb',
+    'scene_preview.glb',
+    'surface_full.glb',
+  ];
   const file = names.map((name) => findFile(each.artifacts, name)).find((it) => it !== undefined);
   if (!file) return [];
   const key = completion ? `${completion}/${each.name}` : each.name;
@@ -79,6 +85,9 @@ function modelOf(each: Export, completion: string, title: string): Model[] {
   const src = fileUrl(file.name === 'tileset.json' ? { ...file, sha256: '' } : file);
   return [{ key, title, export: each, completion, src }];
 }
+
+/** What is shown of a surface, the best for a page first: "full" may be as large as the scene. */
+const SURFACES = ['surface_medium.glb', 'surface_full.glb', 'surface_preview.glb'] as const;
 
 const byDefault = (a: Model, b: Model): number =>
   Number(b.export.name === 'default') - Number(a.export.name === 'default');
@@ -92,9 +101,11 @@ export function shownOf(
 ): Shown | undefined {
   if (!model) return undefined;
   const cameras = findFile(scene.artifacts, 'transforms.json');
+  const surface = SURFACES.map((name) => findFile(model.export.artifacts, name)).find((it) => it !== undefined); // prettier-ignore
   const before = compared ? modelsOf(scene).find(({ completion }) => completion === '') : undefined;
   return {
     src: model.src,
+    ...(surface && { surface: fileUrl(surface) }),
     ...(cameras && { cameras: fileUrl(cameras) }),
     ...(before && before !== model && { before: before.src }),
     ...(filled && { filled }),

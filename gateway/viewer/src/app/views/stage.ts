@@ -21,6 +21,7 @@ import { paramsOf, VIEW_DEFAULTS, type ViewSettings } from './view_settings';
 import { confidenceLegend, type FilledCounts, provenanceLegend, removeBar } from './stage_foot';
 import { infoPanel } from './stage_info';
 import { displayPanel } from './stage_panel';
+import { surfaceChoice } from './stage_surface';
 import { keepTogether } from './together';
 
 /** What is shown: a scene, and what it is compared with. */
@@ -29,6 +30,8 @@ export interface Shown {
   readonly cameras?: string;
   /** What was before, shown left of the slider. */
   readonly before?: string;
+  /** A GLB of triangles, where the export has one. */
+  readonly surface?: string;
   /** Where filled pixels come from, as far as that is known. */
   readonly filled?: FilledCounts;
 }
@@ -138,6 +141,8 @@ export class Stage extends Part {
     which: 'before' | 'after',
   ): TemplateResult {
     const { color, edl, pointSize, minConfidence, budget, renderer, cameras: show } = this.settings;
+    const { surface, lit } = this.settings;
+    const surfaceSrc = which === 'after' ? this.shown?.surface : undefined;
     const share = this.shown?.before ? 0.5 : 1;
     // A viewer takes another renderer only when it enters the page anew.
     return html`${keyed(
@@ -153,6 +158,9 @@ export class Stage extends Part {
         min-confidence=${minConfidence}
         point-budget=${ifDefined(budget > 0 ? Math.round(budget * share) : undefined)}
         renderer=${renderer}
+        surface=${surfaceSrc === undefined ? 'points' : surface}
+        surface-src=${ifDefined(surfaceSrc)}
+        ?surface-lit=${lit}
         ?show-cameras=${show}
         ?region-tool=${this.marking && which === 'after'}
       ></epipar-viewer>`,
@@ -212,6 +220,13 @@ export class Stage extends Part {
     const { settings } = this;
     return html`
       <div class="tools" role="toolbar" aria-label="View">
+        ${
+          this.shown?.surface
+            ? surfaceChoice(settings, (change) => {
+                this.change(change);
+              })
+            : nothing
+        }
         ${this.toggle('cameras', 'Cameras', settings.cameras, { cameras: !settings.cameras })}
         ${this.colorToggle('heat', 'Confidence heat map', 'confidence')}
         ${

@@ -9,6 +9,9 @@ export interface ViewSettings {
   /** Points drawn at once; 0 for what suits the device. */
   readonly budget: number;
   readonly renderer: 'webgl2' | 'webgpu';
+  /** What is drawn where there is a surface. */
+  readonly surface: 'points' | 'surface' | 'both';
+  readonly lit: boolean;
 }
 
 export const VIEW_DEFAULTS: ViewSettings = {
@@ -19,8 +22,11 @@ export const VIEW_DEFAULTS: ViewSettings = {
   minConfidence: 0,
   budget: 0,
   renderer: 'webgl2',
+  surface: 'points',
+  lit: false,
 };
 
+const SURFACES = ['surface', 'both'] as const;
 const COLORS = ['confidence', 'provenance'] as const;
 export const POINT_SIZE = { min: 0.5, max: 4, step: 0.25 } as const;
 export const BUDGETS = [0, 250_000, 500_000, 1_000_000, 2_000_000, 5_000_000] as const;
@@ -40,12 +46,14 @@ export function readSettings(params: URLSearchParams): ViewSettings {
     minConfidence: numberIn(params.get('min'), 0, 1, VIEW_DEFAULTS.minConfidence),
     budget: numberIn(params.get('budget'), 0, 10_000_000, VIEW_DEFAULTS.budget),
     renderer: params.get('renderer') === 'webgpu' ? 'webgpu' : 'webgl2',
+    surface: SURFACES.find((mode) => mode === params.get('as')) ?? 'points',
+    lit: params.get('lit') === '1',
   };
 }
 
 /** What to put into the address; null removes what is the default. */
 export function paramsOf(settings: ViewSettings): Record<string, string | null> {
-  const { color, cameras, edl, pointSize, minConfidence, budget, renderer } = settings;
+  const { color, cameras, edl, pointSize, minConfidence, budget, renderer, surface, lit } = settings; // prettier-ignore
   return {
     color: color === 'rgb' ? null : color,
     show: cameras ? 'cameras' : null,
@@ -54,6 +62,8 @@ export function paramsOf(settings: ViewSettings): Record<string, string | null> 
     min: minConfidence === 0 ? null : String(minConfidence),
     budget: budget === 0 ? null : String(budget),
     renderer: renderer === 'webgl2' ? null : renderer,
+    as: surface === 'points' ? null : surface,
+    lit: lit ? '1' : null,
   };
 }
 

@@ -55,6 +55,8 @@ describe('the settings of a view', () => {
       minConfidence: 0.4,
       budget: 500_000,
       renderer: 'webgpu',
+      surface: 'both',
+      lit: true,
     } as const;
     window.location.hash = '#/scenes/kitchen';
     replaceParams(paramsOf(settings));
@@ -69,7 +71,9 @@ describe('the settings of a view', () => {
 
   it('are the defaults where the address holds nonsense', () => {
     expect(
-      readSettings(new URLSearchParams('size=99&min=-1&budget=abc&color=blue&renderer=x')),
+      readSettings(
+        new URLSearchParams('size=99&min=-1&budget=abc&color=blue&renderer=x&as=y&lit=2'),
+      ),
     ).toEqual(VIEW_DEFAULTS);
   });
 });

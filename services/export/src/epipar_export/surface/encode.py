@@ -10,7 +10,8 @@ import meshopt
 import numpy as np
 
 from epipar_export.codecs import DRACO_LEVEL, MESHOPT_LEVEL
-from epipar_export.color import filtered_rows, linear16_rows, srgb_from_linear
+from epipar_export.color import linear16_rows, srgb_from_linear
+from epipar_export.filtered_color import filtered_rows
 from epipar_export.gltf import BYTE, FLOAT, UNSIGNED_SHORT, Attribute, Block, glb
 from epipar_export.grid import Grid, grid_over
 from epipar_export.options import MAX_BITS, ExportOptions

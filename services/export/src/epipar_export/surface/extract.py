@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from epipar_export.color import I32
+from epipar_export.bricks import I32
 from epipar_export.kernels import Int, jit
 from epipar_export.surface.blocks import SIDE, Volume, find, key_of, place_of
 from epipar_export.surface.mesh import Mesh

@@ -1,0 +1,1 @@
+"""Surfaces beside Open3D, and their files beside other writers."""
