@@ -7,7 +7,6 @@ where it tells more about what is known than a smooth continuation does.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import cv2
@@ -185,10 +184,10 @@ def _unlikeness(colors: F32, has: Bools, asked: Bools) -> F64:
     out = np.zeros(has.shape)
     if len(colors) < _LEAST_VOTERS:
         return out
-    marked = np.where(has[..., None], colors, np.nan)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # texels that no shift reaches
-        typical = np.nan_to_num(np.nanmedian(marked, axis=0))
+    reached = has.any(axis=0)
+    marked = np.where(has[..., None], colors, np.nan)[:, reached]
+    typical = np.zeros(colors.shape[1:], np.float32)
+    typical[reached] = np.nanmedian(marked, axis=0)
     box = (_NEIGHBOURHOOD_TEXELS, _NEIGHBOURHOOD_TEXELS)
     for k, given in enumerate(colors):
         away, count = np.zeros(asked.shape), np.zeros(asked.shape)
