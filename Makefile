@@ -126,7 +126,7 @@ test-postgres: $(STAMP)  ## gateways on PostgreSQL, a suite on PostgreSQL and S3
 demo: $(STAMP) viewer  ## the sample, from clip to browser: reconstructed, completed, compared, served
 	$(BIN)/epipar demo
 
-bench: bench-depth bench-chunks bench-export bench-completion bench-gateway bench-viewer  ## all benchmarks; their tables land in benchmarks/
+bench: bench-depth bench-chunks bench-export bench-surface bench-completion bench-gateway bench-viewer  ## all benchmarks; their tables land in benchmarks/
 
 bench-depth: $(STAMP)  ## depth: accuracy and CPU-seconds beside OpenCV SGBM
 	$(BIN)/python -m benchmarks.depth --write

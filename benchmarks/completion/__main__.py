@@ -14,7 +14,7 @@ from pathlib import Path
 
 import cv2
 
-from benchmarks.completion.cases import DISTURBANCES, SCENES, SIZE, make_case, rendered
+from benchmarks.completion.cases import DISTURBANCES, SCENES, SIZE, SceneKind, make_case, rendered
 from benchmarks.completion.measure import NONE, Bench
 from benchmarks.completion.reach import reach_table
 from benchmarks.completion.reconstructed import (
@@ -65,7 +65,11 @@ def main() -> None:
         bench.write_sheets()
 
 
-def _cases(scene: str) -> Iterator[tuple[str, str]]:
+def _cases(kind: SceneKind) -> Iterator[tuple[str, str]]:
+    if kind.floating != "ball":
+        yield "object", ""
+        return
+    scene = kind.name
     for holes in HOLES:
         yield holes, ""
     if scene in _DISTURBED_SCENES:
@@ -76,7 +80,7 @@ def _cases(scene: str) -> Iterator[tuple[str, str]]:
 
 def _measure_rendered(bench: Bench) -> None:
     for kind in SCENES:
-        asked = [case for case in _cases(kind.name) if bench.wants(kind.name, *case)]
+        asked = [case for case in _cases(kind) if bench.wants(kind.name, *case)]
         views = rendered(kind) if asked else []
         for holes, disturbance in asked:
             with tempfile.TemporaryDirectory() as folder:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -45,6 +46,7 @@ class SceneKind:
         more_blocks: further boxes that stand about.
         repeats: its textures repeat every so many times 1.6 m; 5 is wider than a room.
         lamp: world point of a light that falls off; None = even light.
+        floating: the object before the boxes.
     """
 
     name: str
@@ -56,6 +58,7 @@ class SceneKind:
     more_blocks: int = 0
     repeats: int = 1
     lamp: tuple[float, float, float] | None = None
+    floating: Literal["ball", "box", "cylinder"] = "ball"
 
 
 SCENES = (
@@ -67,6 +70,8 @@ SCENES = (
     SceneKind(
         "plain, lamp", 6, True, False, (0.1, -0.5, 4.6), 0.75, repeats=5, lamp=(1.0, -1.2, 3.4)
     ),
+    SceneKind("a box", 7, False, False, (0.1, -0.5, 4.6), 0.75, floating="box"),
+    SceneKind("a cylinder", 8, False, False, (0.1, -0.5, 4.6), 0.75, floating="cylinder"),
 )
 
 
@@ -106,6 +111,7 @@ def room_of(kind: SceneKind) -> Room:
     room = furnished(
         kind.seed, plain=kind.plain, outdoor=kind.outdoor, repeats=kind.repeats, lamp=lamp
     )
+    room = replace(room, floating=kind.floating)
     return _cluttered(room, kind) if kind.more_blocks else room
 
 

@@ -57,8 +57,8 @@ def open3d_python() -> Path:
     python = Path(given) if given else CACHE / "open3d/bin/python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", python.parents[1]], check=True)
-        command = [python, "-m", "pip", "install", "-q", "open3d==0.19.*"]
-        subprocess.run(command, check=True)
+        wanted = ["install", "-q", "open3d==0.19.*"]
+        subprocess.run([python, "-m", "pip", *wanted], check=True)
     return python
 
 
@@ -205,34 +205,18 @@ def file_rows() -> list[str]:
                 plain.write_bytes(data)
             row(label, data, took, _decode_s(data))
         tools = npm_tools()
+        environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        given, out = str(plain), Path(folder, "out.glb")
+        pack = ["gltfpack", "-i", given, "-o", str(out), "-cc"]
         for label, command in {
-            "gltfpack 1.3 -cc": ["gltfpack", "-i", plain, "-o", "OUT", "-cc", "-noq"],
-            "gltfpack 1.3 -cc, quantised": [
-                "gltfpack",
-                "-i",
-                plain,
-                "-o",
-                "OUT",
-                "-cc",
-                "-vp",
-                "14",
-            ],
-            "gltf-transform 4 meshopt": ["gltf-transform", "meshopt", plain, "OUT"],
-            "gltf-transform 4 draco": ["gltf-transform", "draco", plain, "OUT"],
+            "gltfpack 1.3 -cc": [*pack, "-noq"],
+            "gltfpack 1.3 -cc -vp 14": [*pack, "-vp", "14"],
+            "gltf-transform 4 meshopt": ["gltf-transform", "meshopt", given, str(out)],
+            "gltf-transform 4 draco": ["gltf-transform", "draco", given, str(out)],
         }.items():
-            out = Path(folder, "out.glb")
-            arguments = [out if part == "OUT" else part for part in command[1:]]
             before = os.times()
-            environment = {
-                **os.environ,
-                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            }
-            subprocess.run(
-                [tools / str(command[0]), *arguments],
-                check=True,
-                capture_output=True,
-                env=environment,
-            )
+            command[0] = str(tools / command[0])
+            subprocess.run(command, check=True, capture_output=True, env=environment)
             after = os.times()
             took = after.children_user + after.children_system
             took -= before.children_user + before.children_system

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -50,6 +51,42 @@ def test_one_ready_line_names_both_doors_and_the_end_of_stdin_ends_it(store: Pat
         assert not stub.ListJobs(pb.ListJobsRequest()).jobs
     more, _ = process.communicate()  # closes standard input
     assert (process.returncode, more) == (0, b"")
+
+
+def test_its_help_says_how_traces_are_switched_on() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "epipar_gateway", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT" in done.stdout
+    assert "OTEL_TRACES_SAMPLER" in done.stdout
+
+
+def test_its_metrics_page_tells_how_long_the_queues_are(store: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = start(store, metrics_port=str(port))
+    assert process.stdout is not None
+    process.stdout.readline()
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        page = answer.read().decode()
+    process.communicate()
+    for kind, queue in (("reconstruction", "depth"), ("export", "export")):
+        assert f'epipar_queue_length{{kind="{kind}",queue="{queue}"}} 0.0' in page
+
+
+def test_a_collector_by_another_protocol_stops_the_start_with_a_sentence(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
+    process = start(store, stop_on_stdin_eof="false")
+    output, errors = process.communicate(timeout=60)
+    assert (process.returncode, output) == (2, b"")
+    assert b"OTEL_EXPORTER_OTLP_PROTOCOL is 'http/protobuf'" in errors
 
 
 @pytest.mark.parametrize(

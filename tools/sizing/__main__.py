@@ -4,8 +4,7 @@
     python -m tools.sizing --scenes-per-day 100 --frames 300 --megapixels 0.9 --completed-share 1
     python -m tools.sizing --scenes-per-day 100 --gpu-hour 2.5 --cpu-hour 0.05 --gb-month 0.02
 
-CPU-seconds, bytes and rows were measured on the sample clip and on real footage (benchmarks/sizing),
-and are scaled by frames and pixels. What a GPU takes nobody has measured here: give your own figures
+CPU-seconds, bytes and rows were measured on the sample clip (benchmarks/sizing), and are scaled by frames and pixels. What a GPU takes nobody has measured here: give your own figures
 with --da3-gpu-seconds and --nerfiller-gpu-minutes. Slots are what works at once: a pod's MAX_STREAMS
 times its replicas, or a run's Job. Their number is the smallest at which, in the busiest hour, 95 of
 100 jobs begin each step within --wait-minutes (M/M/c). Docs: docs/operate/sizing.md.
@@ -21,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tools.sizing.inputs import Assumed, Demand, measured_scene
+from tools.sizing.inputs import Assumed, Demand, measured_clips, measured_scene
 from tools.sizing.model import plan
 from tools.sizing.overlays import Prices
 from tools.sizing.report import cost_table, plan_table, scene_table
@@ -68,7 +67,7 @@ def tables(options: argparse.Namespace) -> str:
         ValueError: a number is out of its bounds.
     """
     if options.measured:
-        return scene_table({clip: measured_scene(clip) for clip in ("sample", "office")})
+        return scene_table({clip: measured_scene(clip) for clip in measured_clips()})
     scene = measured_scene(options.clip)
     frames = options.frames or scene.frames
     scene = scene.scaled(frames, options.megapixels or scene.pixels / 1e6)
@@ -119,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--scenes-per-day", type=float, nargs="+", default=[100.0], metavar="N")
     group = parser.add_argument_group("one scene")
     add = group.add_argument
-    add("--clip", default="sample", help="measured clip to scale from: sample or office")
+    add("--clip", default="sample", help="measured clip to scale from; default %(default)s")
     add("--frames", type=int, help="frames of a scene; default: the clip's (60)")
     add("--megapixels", type=float, help="of an image; default: the clip's (0.31 is 640x480)")
     add(

@@ -44,7 +44,7 @@ class SceneCost:
     def scaled(self, frames: int, megapixels: float) -> SceneCost:
         """Return the cost of a scene of another size, in proportion to all its pixels.
 
-        The gateway's and the door's share goes with the number of progresses, and so with time.
+        Rows in the database go with the number of progresses, ten a second at most, and stay.
         """
         factor = frames * megapixels * 1e6 / (self.frames * self.pixels)
         return SceneCost(
@@ -67,6 +67,11 @@ class SceneCost:
 
 def _times(values: Mapping[str, float], factor: float) -> dict[str, float]:
     return {name: value * (1 if name in _FIXED_SIZE else factor) for name, value in values.items()}
+
+
+def measured_clips(path: Path = MEASURED) -> list[str]:
+    """Return the names of the measured clips."""
+    return sorted(json.loads(path.read_text()))
 
 
 def measured_scene(clip: str, path: Path = MEASURED) -> SceneCost:
@@ -112,6 +117,7 @@ class Assumed:
         bloat: PostgreSQL's files over their densely packed size.
         node_usable: share of a node's cores that is left to pods.
         upload_mb: of one video.
+        writes_per_gateway_s: rows of jobs and events that one gateway replica writes in a second.
     """
 
     da3_gpu_s: float = 0.6
@@ -120,6 +126,7 @@ class Assumed:
     bloat: float = 3.0
     node_usable: float = 0.85
     upload_mb: float = 60.0
+    writes_per_gateway_s: float = 50.0
 
     def __post_init__(self) -> None:
         for name in ("da3_gpu_s", "nerfiller_gpu_min", "bloat"):

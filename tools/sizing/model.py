@@ -19,7 +19,6 @@ DA3, NERFILLER = "depth, da3", "completion, nerfiller"
 # Cores and GiB that one slot asks for: k8s/base, a pod's requests over its MAX_STREAMS.
 SLOT = {DEPTH: (2.0, 4.0), EXPORT: (1.0, 1.0), FUSION: (1.0, 1.0)}
 _GATEWAY_CORES, _ENVOY_CORES, _DOOR_GIB = 0.5, 0.5, 0.5
-_MOST_BUSY = 0.5  # of what answers people: gateway and door
 _CONNECTIONS = 23  # of one gateway replica at work (docs/operate/postgres-and-s3.md)
 
 
@@ -86,16 +85,8 @@ def plan(demand: Demand, scene: SceneCost) -> Plan:
     slots = _slots(demand, scene)
     completed = demand.scenes_per_day * demand.completed_share
     jobs = demand.scenes_per_day + completed
-    jobs_per_s = jobs / DAY_H / 3600
-    door_cpu_s = sum(
-        share * (cpu.get("gateway", 0.0) + cpu.get("envoy", 0.0))
-        for share, cpu in (
-            (demand.scenes_per_day, scene.reconstruction_cpu_s),
-            (completed, scene.completion_cpu_s),
-        )
-    )
-    door_cores = door_cpu_s / (DAY_H * 3600) * demand.peak / _MOST_BUSY
-    gateways = max(2, math.ceil(door_cores / (_GATEWAY_CORES + _ENVOY_CORES)))
+    writes_per_s = jobs / DAY_H / 3600 * demand.peak * scene.job_rows
+    gateways = max(2, math.ceil(writes_per_s / demand.assumed.writes_per_gateway_s))
     cores = sum(s.cores * s.pool.servers for s in slots if not s.on_gpu)
     gib = sum(s.gib * s.pool.servers for s in slots if not s.on_gpu)
     cores += gateways * (_GATEWAY_CORES + _ENVOY_CORES)
@@ -115,14 +106,15 @@ def plan(demand: Demand, scene: SceneCost) -> Plan:
             math.ceil(gib / (demand.node_gib * usable)),
         ),
         gpus=sum(s.pool.servers for s in slots if s.on_gpu),
-        cpu_h=sum(s.busy_h * s.cores for s in slots if not s.on_gpu) + door_cpu_s / 3600,
+        cpu_h=sum(s.busy_h * s.cores for s in slots if not s.on_gpu),
         gpu_h=sum(s.busy_h for s in slots if s.on_gpu),
         day_gb=day_gb,
         kept_gb=day_gb * demand.keep_days + uploads_gb,
-        objects=demand.scenes_per_day * demand.keep_days * scene.objects,
+        # half of a completed scene's objects are the completion's
+        objects=(demand.scenes_per_day + completed) / 2 * demand.keep_days * scene.objects,
         database_gb=jobs * demand.job_days * job_gb,
         database_connections=gateways * _CONNECTIONS,
-        event_writes_per_s=jobs_per_s * demand.peak * scene.job_rows,
+        event_writes_per_s=writes_per_s,
         egress_gb=demand.scenes_per_day
         * MONTH_DAYS
         * demand.views_per_scene

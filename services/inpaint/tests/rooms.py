@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -21,6 +22,8 @@ from epipar_scene.frames import Frame
 from epipar_scene.geometry import look_at
 from epipar_scene.scene_info import SceneCounts, SceneEngine, SceneInfo, SceneSource
 from epipar_scene.writer import SceneWriter
+
+from .shapes import Hits, hit_ball, hit_box, hit_cylinder
 
 SKY, GROUND = 0, 1
 """Ids: nothing (depth 0), and the floor. 2 to 6 are ceiling and walls."""
@@ -92,6 +95,7 @@ class Room:
         textures: a square (S, S, 3) float texture by surface id.
         period_m: after how many metres textures repeat.
         lamp: (3,) world point of a light that falls off to half at 2 m; None = even light.
+        floating: what stands in the ball's place, about as large: "ball", "box" or "cylinder".
     """
 
     blocks: tuple[Block, ...]
@@ -103,6 +107,7 @@ class Room:
     high: F64 = field(default_factory=lambda: np.array([3.0, _FLOOR_M, 4.6]))
     period_m: float = _PERIOD_M
     lamp: F64 | None = None
+    floating: Literal["ball", "box", "cylinder"] = "ball"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -280,12 +285,12 @@ def _trace(room: Room, camera: Intrinsics, pose: F64, with_ball: bool) -> tuple[
     ).reshape(-1, 3)
     rays = rays @ pose[:3, :3].T
     eye = pose[:3, 3]
-    hits = _Hits(len(rays))
+    hits = Hits(len(rays), _FAR_M, SKY)
     _hit_shell(room, hits, eye, rays)
     for number, block in enumerate(room.blocks):
-        _hit_block(block, BOX + number, hits, eye, rays)
+        hit_box(block.center, block.half, block.angle, BOX + number, hits, eye, rays)
     if with_ball:
-        _hit_ball(room, hits, eye, rays)
+        _hit_floating(room, hits, eye, rays)
     color = np.tile(_SKY_COLOR, (len(rays), 1))
     for number in np.unique(hits.ids):
         if number != SKY:
@@ -302,25 +307,7 @@ def _trace(room: Room, camera: Intrinsics, pose: F64, with_ball: bool) -> tuple[
     return color.reshape(*shape, 3), depth.reshape(shape), hits.ids.reshape(shape)
 
 
-class _Hits:
-    """The nearest surface of every ray so far."""
-
-    def __init__(self, count: int) -> None:
-        self.z = np.full(count, _FAR_M)
-        self.ids = np.full(count, SKY, np.int64)
-        self.uv = np.zeros((count, 2))
-        self.light = np.ones(count)
-
-    def put(self, which: Bools, z: F64, number: int, uv: F64, light: F64 | float) -> None:
-        """Take over the rays of `which` that this surface is nearest for."""
-        nearer = which & (z > 1e-6) & (z < self.z)
-        self.z[nearer] = z[nearer]
-        self.ids[nearer] = number
-        self.uv[nearer] = uv[nearer]
-        self.light[nearer] = np.broadcast_to(light, z.shape)[nearer]
-
-
-def _hit_shell(room: Room, hits: _Hits, eye: F64, rays: F64) -> None:
+def _hit_shell(room: Room, hits: Hits, eye: F64, rays: F64) -> None:
     """Hit floor, ceiling and walls from inside; of an outdoor scene only the floor."""
     for axis in range(3):
         for upper in (False, True):
@@ -342,32 +329,15 @@ def _hit_shell(room: Room, hits: _Hits, eye: F64, rays: F64) -> None:
             hits.put(inside, z, number, points[:, others], 1.0 - 0.08 * axis)
 
 
-def _hit_block(block: Block, number: int, hits: _Hits, eye: F64, rays: F64) -> None:
-    cosine, sine = np.cos(block.angle), np.sin(block.angle)
-    turn = np.array([[cosine, 0, -sine], [0, 1, 0], [sine, 0, cosine]])  # world to block
-    start, way = turn @ (eye - block.center), rays @ turn.T
-    with np.errstate(divide="ignore", invalid="ignore"):
-        first = (-block.half - start) / way
-        second = (block.half - start) / way
-    near, far = np.minimum(first, second), np.maximum(first, second)
-    axis = near.argmax(axis=1)
-    z = near.max(axis=1)
-    points = start + z[:, None] * way
-    u = np.where(axis == 0, points[:, 2], points[:, 0]) + 0.7 * axis
-    v = np.where(axis == 1, points[:, 2], points[:, 1])
-    light = np.array([1.0, 1.15, 0.85])[axis]
-    hits.put(z < far.min(axis=1), z, number, np.stack([u, v], axis=1), light)
-
-
-def _hit_ball(room: Room, hits: _Hits, eye: F64, rays: F64) -> None:
-    to_center = room.ball_center - eye
-    a, b = (rays**2).sum(axis=1), rays @ to_center
-    root = b**2 - a * (to_center @ to_center - room.ball_radius**2)
-    z = (b - np.sqrt(np.maximum(root, 0))) / a
-    normal = (eye + z[:, None] * rays - room.ball_center) / room.ball_radius
-    u = np.arctan2(normal[:, 0], -normal[:, 2]) * room.ball_radius
-    v = np.arcsin(np.clip(normal[:, 1], -1, 1)) * room.ball_radius
-    hits.put(root > 0, z, BALL, np.stack([u, v], axis=1), 1.0 - 0.2 * normal[:, 1])
+def _hit_floating(room: Room, hits: Hits, eye: F64, rays: F64) -> None:
+    """Hit the object before the boxes."""
+    center, size = room.ball_center, room.ball_radius
+    if room.floating == "box":
+        hit_box(center, size * np.array([0.75, 0.9, 0.65]), 0.5, BALL, hits, eye, rays)
+    elif room.floating == "cylinder":
+        hit_cylinder(center, 0.75 * size, 0.95 * size, BALL, hits, eye, rays)
+    else:
+        hit_ball(center, size, BALL, hits, eye, rays)
 
 
 def _sampled(texture: F64, uv: F64) -> F64:

@@ -9,6 +9,7 @@ from epipar_scene.folder import SceneFolder
 from epipar_scene.geometry import backproject, project, sample_bilinear, sample_nearest
 
 from .rooms import BALL, GROUND, SKY, RenderedRoom, make_room
+from .shapes import Hits, hit_box, hit_cylinder
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +55,29 @@ def test_without_the_ball_only_its_pixels_change(room):
         same = view.seen.depth == view.behind.depth
         np.testing.assert_array_equal(same, ~view.ball)
         assert (view.behind.depth[view.ball] > view.seen.depth[view.ball]).all()
+
+
+def test_a_cylinder_and_a_box_end_where_they_are_said_to():
+    eye, center = np.zeros(3), np.array([0.2, 0.1, 2.0])
+    grid = np.mgrid[-0.4:0.4:81j, -0.4:0.4:81j].reshape(2, -1).T
+    rays = np.column_stack([grid, np.ones(len(grid))])
+    tilted = np.array([0.0, -1.5, 0.0])  # from above: the upper lid shows
+    for start, way in ((eye, rays), (tilted, rays + np.array([0, 0.75, 0]))):
+        hits = Hits(len(way), 60.0, SKY)
+        hit_cylinder(center, 0.3, 0.25, BALL, hits, start, way)
+        arm = start + hits.z[:, None] * way - center
+        arm = arm[hits.ids == BALL]
+        across = np.hypot(arm[:, 0], arm[:, 2])
+        on_side, on_lid = np.isclose(across, 0.3), np.isclose(np.abs(arm[:, 1]), 0.25)
+        assert len(arm) > 200
+        assert (on_side | on_lid).all()
+        assert (across < 0.3 + 1e-9).all()
+        assert (np.abs(arm[:, 1]) < 0.25 + 1e-9).all()
+        assert on_lid.any() == (start is tilted)
+    hits, half = Hits(len(rays), 60.0, SKY), np.array([0.3, 0.2, 0.1])
+    hit_box(center, half, 0.0, BALL, hits, eye, rays)
+    arm = np.abs(hits.z[:, None] * rays - center)[hits.ids == BALL] / half
+    np.testing.assert_allclose(arm.max(axis=1), 1)
 
 
 def test_an_outdoor_scene_has_a_sky_without_depth(tmp_path):

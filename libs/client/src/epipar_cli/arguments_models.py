@@ -41,7 +41,10 @@ def add_da3(parser: ArgumentParser) -> None:
     group.add_argument("--model", metavar="NAME", help="see epipar models list; default da3-base")
     _add_licence(group)
     group.add_argument(
-        "--chunk-frames", type=int, metavar="N", help="most images in one pass; default 60, halved while memory does not allow it"
+        "--chunk-frames",
+        type=int,
+        metavar="N",
+        help="most images in one pass; default 60, halved while memory does not allow it",
     )
     group.add_argument(
         "--dtype", choices=("bf16", "fp16", "fp32"), help="default: the device's best"

@@ -58,18 +58,9 @@ class Run:
 
     def run(self) -> CompletionResult:
         """Go through all stages."""
-        self._work.claim(self._request.content_hash)
-        count = len(self._store)
-        everyone = range(count)
+        everyone = range(len(self._store))
+        stages, planes = self.fill_depth()
         resumed = sum(self._store.has("paint", k) for k in everyone)
-        with self._timed("align"):
-            stages = self._align()
-        with self._timed("reproject"):
-            self._each("reproject", "seen", everyone, stages.see, self._workers)
-        with self._timed("planes"):
-            planes, hidden = self._search(stages)
-        with self._timed("depth"):
-            self._deepen(stages, planes, hidden)
         with self._timed("colors"):
             work = self._with_planes(stages.take_colors, planes)
             self._each("colors", "color", everyone, work, self._workers)
@@ -81,6 +72,25 @@ class Run:
             counts = self._write(stages.tolerances)
         filled = {name: int(counts[value]) for value, name in NAMES.items()}
         return CompletionResult(filled, dict(self._timings), resumed)
+
+    @property
+    def store(self) -> Store:
+        """The views and the layers made so far."""
+        return self._store
+
+    def fill_depth(self) -> tuple[Stages, F64]:
+        """Go through the stages up to "depth"; return what the others need of them."""
+        self._work.claim(self._request.content_hash)
+        with self._timed("align"):
+            stages = self._align()
+        with self._timed("reproject"):
+            everyone = range(len(self._store))
+            self._each("reproject", "seen", everyone, stages.see, self._workers)
+        with self._timed("planes"):
+            planes, hidden = self._search(stages)
+        with self._timed("depth"):
+            self._deepen(stages, planes, hidden)
+        return stages, planes
 
     def _align(self) -> Stages:
         """Find the working frame, the sources of every view and the tolerances."""
