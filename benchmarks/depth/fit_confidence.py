@@ -3,7 +3,7 @@
 Run from the repository root: ``python benchmarks/depth/fit_confidence.py``. It renders rooms
 with weak and strong texture, sensor noise and video compression, takes them through structure from
 motion and matching as any clip, and fits P(relative depth error < 5 %) by logistic regression on
-every pixel that two views agree on. The last room is held out. About 20 CPU-minutes.
+every pixel that two views agree on. The last room is held out. Some CPU-minutes.
 """
 
 from __future__ import annotations
