@@ -94,9 +94,10 @@ async def test_masks_json_is_written_last_and_holds_the_options(stub, store_root
     assert max(files, key=lambda p: p.stat().st_mtime_ns).name == "masks.json"
 
 
-async def test_regions_alone_leave_what_depth_lacks(stub, store_root, ball):
-    every = await result_of(stub.MaskIncomplete(request(regions=[ball], min_confidence=1.0)))
-    alone = request(regions=[ball], min_confidence=1.0, regions_only=True)
+async def test_what_is_asked_for_alone_leaves_what_depth_lacks(stub, store_root, painted):
+    asked = {"user_masks_uri": "uploads/masks", "min_confidence": 1.0}
+    every = await result_of(stub.MaskIncomplete(request(**asked)))
+    alone = request(**asked, regions_only=True)
     alone.mask_set = "alone"
     result = await result_of(stub.MaskIncomplete(alone))
     assert 0 < result.depth_hole_share < every.depth_hole_share
