@@ -5,15 +5,18 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from epipar_kit.s3_store import S3Store
 from epipar_kit.store import S3Options
-from tests.s3_server import BUCKET, KEY, SECRET, S3Server
 
 from .fake_compute import FakeCompute
 from .suite import Suite, running_suite
+
+if TYPE_CHECKING:
+    from tests.s3_server import S3Server
 
 
 @pytest.fixture
@@ -41,6 +44,8 @@ async def suite(store: Path, fake: FakeCompute) -> AsyncIterator[Suite]:
 @pytest.fixture
 def bucket(s3_server: S3Server, tmp_path: Path) -> S3Store:
     """Return an empty store in a bucket."""
+    from tests.s3_server import BUCKET, KEY, SECRET
+
     options = S3Options(
         endpoint=s3_server.endpoint,
         region="us-east-1",

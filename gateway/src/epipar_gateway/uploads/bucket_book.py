@@ -247,13 +247,13 @@ class BucketBook:
 
     def _left_over(self, one: ListedUpload, now: float) -> list[str]:
         """Return the keys of what came for an upload after it was sealed, or gone."""
-        if not one.has_record:
-            return one.keys if now - one.newest > _LEFT_OVER_AGE_S else []
-        if not one.hidden:
+        if one.has_record and not one.hidden:
             return []
         try:
             record, _ = self._read(one.upload_id)
-        except (NotFoundError, CorruptArtifactError):
+        except NotFoundError:  # asked again: a listing is older than what it is asked for
+            return one.keys if now - one.newest > _LEFT_OVER_AGE_S else []
+        except CorruptArtifactError:
             return []
         return one.hidden if record.state == "sealed" else []
 

@@ -205,6 +205,6 @@ class UploadDesk:
         while True:
             try:
                 await self._threads.write(self.book.sweep)
-            except OSError as error:
+            except (EpiparError, OSError) as error:  # a store that is away comes back
                 log.warning("uploads_not_swept", error=str(error))
             await asyncio.sleep(_SWEEP_EVERY_S)
