@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import io
 import urllib.request
-import uuid
 import zipfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,22 +22,9 @@ from epipar_gateway.uploads.metadata import UploadMetadata
 from epipar_gateway.web_app import make_web_app
 from epipar_kit.errors import NotFoundError, NotReadyError
 from epipar_kit.s3_store import S3Store
-from epipar_kit.store import S3Options
-from tests.s3_server import KEY, SECRET, S3Server
+from tests.s3_server import S3Server
 
 from .sites import TUS, Site, clip, served
-
-
-@pytest.fixture
-def bucket(s3_server: S3Server, tmp_path: Path) -> S3Store:
-    options = S3Options(
-        endpoint=s3_server.endpoint,
-        region="us-east-1",
-        access_key_id=KEY,
-        secret_access_key=SECRET,
-        scratch_dir=tmp_path / "scratch",
-    )
-    return S3Store("suite", uuid.uuid4().hex, options)
 
 
 @asynccontextmanager

@@ -149,6 +149,8 @@ async def test_a_forged_token_is_refused(at: Door, issuer: Issuer) -> None:
         ("POST", "/epipar.scene.v1.JobService/GetJob"),
         ("POST", "/uploads"),
         ("PATCH", "/uploads/abc"),
+        ("POST", "/uploads/direct"),
+        ("POST", "/uploads/abc/seal"),
         ("GET", "/files/scenes/none"),
     ],
 )

@@ -254,6 +254,25 @@ async def test_a_preflight_of_an_allowed_origin_is_answered(at: Door) -> None:
     assert "epipar-upload" in real.headers["Access-Control-Expose-Headers"]
 
 
+async def test_direct_uploads_are_asked_for_through_the_door_from_an_allowed_origin(
+    at: Door,
+) -> None:
+    asked = {
+        "Origin": ORIGIN,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization,content-type",
+    }
+    for path in ("/uploads/direct", f"/uploads/{'a' * 26}/seal"):
+        allowed = (await at.ask("OPTIONS", path, asked)).headers
+        assert allowed["Access-Control-Allow-Origin"] == ORIGIN
+        assert "POST" in allowed["Access-Control-Allow-Methods"]
+        assert "content-type" in allowed["Access-Control-Allow-Headers"]
+        real = await at.ask("POST", path, {"Origin": ORIGIN}, json={})
+        assert real.status == 404  # a gateway before a folder has them off, and says so itself
+        assert b"EPIPAR_GATEWAY_DIRECT_UPLOAD_S" in real.body
+        assert "epipar-upload" in real.headers["Access-Control-Expose-Headers"]
+
+
 async def test_any_other_origin_is_not_allowed(at: Door) -> None:
     asked = {"Origin": "https://evil.example", "Access-Control-Request-Method": "PATCH"}
     answer = await at.ask("OPTIONS", "/uploads", asked)

@@ -14,8 +14,9 @@ from epipar_gateway.queue_lengths import QueueLengths
 from epipar_gateway.settings import GatewaySettings
 from epipar_gateway.uploads.book import UploadBook
 from epipar_gateway.uploads.bucket_book import BucketBook
+from epipar_gateway.uploads.direct_signing import BucketDirectUploads
 from epipar_gateway.uploads.limits import UploadLimits
-from epipar_gateway.uploads.seams import Uploads
+from epipar_gateway.uploads.seams import DirectUploads, Uploads
 from epipar_gateway.uploads_in_use import UploadsInUse
 from epipar_gateway.web_app import make_web_app
 from epipar_kit.program import service_main
@@ -34,25 +35,34 @@ def build(settings: GatewaySettings) -> Program:
     store = open_store(settings.store_url, settings.s3)
     sender: ArtifactSender
     book: UploadBook | BucketBook
+    direct: DirectUploads | None = None
     if isinstance(store, S3Store):
         sender, book = BucketSender(store, settings.redirects), BucketBook(store, limits)
+        if settings.direct_upload_s:
+            direct = BucketDirectUploads(store, book, settings.direct_upload_s)
+    elif settings.direct_upload_s:
+        raise SettingsError(
+            f"{settings.variable('direct_upload_s')} is {settings.direct_upload_s} and "
+            f"EPIPAR_STORE_URL is {settings.store_url!r}; addresses that take uploads need "
+            "s3://bucket/prefix, so set it to 0"
+        )
     elif isinstance(store, FolderStore):
         sender, book = FolderSender(store.root), UploadBook(store.root, limits)
     else:
         raise SettingsError(f"EPIPAR_STORE_URL is {settings.store_url!r}; uploads need a folder")
     gateway = Gateway(settings, store, book)
     book.in_use = UploadsInUse(gateway.database)
-    companions = [gateway.running(), _http(settings, sender, book)]
+    companions = [gateway.running(), _http(settings, sender, book, direct)]
     collectors = [QueueLengths(gateway.database)]
     return Program(gateway.services, companions, gateway.hub.close, collectors)
 
 
 @asynccontextmanager
 async def _http(
-    settings: GatewaySettings, sender: ArtifactSender, book: Uploads
+    settings: GatewaySettings, sender: ArtifactSender, book: Uploads, direct: DirectUploads | None
 ) -> AsyncIterator[Mapping[str, Any]]:
     origin = settings.bucket_origin
-    app = make_web_app(sender, book, settings.web_dir, bucket_origin=origin)
+    app = make_web_app(sender, book, settings.web_dir, bucket_origin=origin, direct=direct)
     host, port, grace_s = settings.http_host, settings.http_port, settings.grace_s
     async with HttpServer(app, host, port, grace_s=grace_s) as server:
         yield {"http_address": server.address}

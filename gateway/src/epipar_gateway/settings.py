@@ -133,6 +133,13 @@ class GatewaySettings(ServerSettings):
     files_redirect_min_bytes: int = Field(
         default=1024 * 1024, ge=0, description="Smaller files are sent from here all the same."
     )
+    direct_upload_s: int = Field(
+        default=0,
+        ge=0,
+        le=86_400,
+        description="On an S3 store POST /uploads/direct gives addresses that take one file by PUT "
+        "for so long, seconds; 0: never.",
+    )
     web_dir: Path | None = Field(
         default=None, description="Folder of the built viewer; the packaged one by default."
     )
@@ -165,10 +172,11 @@ class GatewaySettings(ServerSettings):
 
     @property
     def bucket_origin(self) -> str:
-        """Origin of the signed URLs that pages are sent to, "" where they are not."""
+        """Origin of the signed URLs that pages are given, "" where they are not."""
         endpoint = self.s3.public_endpoint or self.s3.endpoint
         parts = urlsplit(endpoint)
-        return f"{parts.scheme}://{parts.netloc}" if self.files_redirect_s and endpoint else ""
+        is_signing = self.files_redirect_s or self.direct_upload_s
+        return f"{parts.scheme}://{parts.netloc}" if is_signing and endpoint else ""
 
     @property
     def addresses(self) -> dict[str, str]:

@@ -13,7 +13,8 @@ from epipar_gateway.files.senders import ArtifactSender, FolderSender
 from epipar_gateway.hosts import known_hosts
 from epipar_gateway.http_errors import errors_as_json
 from epipar_gateway.uploads.desk import UploadDesk
-from epipar_gateway.uploads.seams import Uploads
+from epipar_gateway.uploads.direct import DirectRoutes
+from epipar_gateway.uploads.seams import DirectUploads, Uploads
 from epipar_gateway.uploads.tus import TusRoutes, name_version
 from epipar_gateway.viewer_app import ViewerRoutes
 
@@ -41,6 +42,7 @@ def make_web_app(
     *,
     guard: Guard | None = None,
     bucket_origin: str = "",
+    direct: DirectUploads | None = None,
 ) -> web.Application:
     """Return the application; serve it with HttpServer.
 
@@ -50,11 +52,14 @@ def make_web_app(
         web_dir: the built viewer; the packaged one by default.
         limits: bounds of HTTP.
         guard: asked before every artifact; everything is allowed by default.
-        bucket_origin: where signed URLs lead to, which pages must be allowed to read.
+        bucket_origin: where signed URLs lead to, which pages must be allowed to reach.
+        direct: begins uploads by a signed PUT; off by default.
     """
     app = _bare_app(limits)
     app.on_response_prepare.append(name_version)
-    TusRoutes(UploadDesk(book)).add_to(app)
+    desk = UploadDesk(book)
+    DirectRoutes(desk, direct).add_to(app)
+    TusRoutes(desk).add_to(app)
     sender = FolderSender(store) if isinstance(store, Path) else store
     FileRoutes(sender, guard=guard).add_to(app)
     ViewerRoutes(web_dir, bucket_origin).add_to(app)

@@ -5,6 +5,7 @@
     uploads/{id}/
       upload.json            what is known of it, "receiving" or "sealed"
       .data.epipar/{offset}  the bytes so far, a block each; gone when sealed
+      .direct.epipar/data    or all of them, by one signed PUT; gone when sealed
       {file_name}            the sealed file
       images/                the photos of a sealed zip
 
@@ -13,28 +14,25 @@ A block is written only where none is: of two requests that write the same place
 
 from __future__ import annotations
 
-import hashlib
 import json
-import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
-from itertools import groupby
-from pathlib import Path
+from contextlib import suppress
+from dataclasses import asdict, replace
 
 import structlog
 
+from epipar_gateway.uploads.bucket_direct import direct_pieces, not_through_here
+from epipar_gateway.uploads.bucket_listing import HIDDEN, ListedUpload, listed_uploads
 from epipar_gateway.uploads.bucket_receiving import BLOCKS, BucketReceiving, blocks_of
+from epipar_gateway.uploads.bucket_sealing import BucketSealing, Piece
 from epipar_gateway.uploads.creation import check_count, new_record
 from epipar_gateway.uploads.expiring import InUse, expired, nothing_in_use
 from epipar_gateway.uploads.limits import UploadLimits
-from epipar_gateway.uploads.media import HEAD_BYTES, Kind, check_head, media_type_of_upload
 from epipar_gateway.uploads.metadata import UploadMetadata
-from epipar_gateway.uploads.photos import unpack_photos
 from epipar_gateway.uploads.receiving import upload_not_found
 from epipar_gateway.uploads.record import (
     FOLDER,
-    PHOTOS_FOLDER,
     RECORD_FILE,
     SCHEMA,
     SealedUpload,
@@ -42,32 +40,22 @@ from epipar_gateway.uploads.record import (
     is_upload_id,
     record_from_json,
 )
-from epipar_gateway.uploads.sealing import wrong_hash
 from epipar_gateway.uploads.seams import ReceivingUpload
 from epipar_gateway.uploads.status import UploadStatus, expiry, id_of, not_sealed
-from epipar_kit.bucket import ConflictError, StoredObject, in_parallel
-from epipar_kit.content import SHA256
+from epipar_kit.bucket import ConflictError
 from epipar_kit.errors import (
     CorruptArtifactError,
     InvalidInputError,
     LimitExceededError,
     NotFoundError,
     StorageFullError,
-    typed_storage_errors,
 )
 from epipar_kit.s3_store import S3Store
 
 log = structlog.get_logger(__name__)
 
 _MAX_RECORD_BYTES = 64 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class _Sealing:
-    """The bytes of an upload that are all there."""
-
-    record: UploadRecord
-    blocks: tuple[StoredObject, ...]
+_LEFT_OVER_AGE_S = 3600.0
 
 
 class BucketBook:
@@ -83,6 +71,7 @@ class BucketBook:
         self.limits = limits if limits is not None else UploadLimits()
         self._store = store
         self._bucket = store.bucket
+        self._sealing = BucketSealing(store, self.limits)
 
     def create(self, size: int, metadata: UploadMetadata) -> UploadStatus:
         """Begin an upload.
@@ -91,15 +80,29 @@ class BucketBook:
             InvalidInputError: BAD_REQUEST, an empty file or a kind that is not taken.
             LimitExceededError: INPUT_TOO_LARGE, or TOO_MANY_REQUESTS for too many unfinished.
         """
-        record = new_record(size, metadata, self.limits)
-        check_count(sum(has_blocks for _, has_blocks in self._all()), self.limits)
-        self._bucket.put_if(f"{record.name}/{BLOCKS}/begun", b"", None)
+        return self.begin(new_record(size, metadata, self.limits), BLOCKS)
+
+    def begin(self, record: UploadRecord, folder: str) -> UploadStatus:
+        """Write the record of a new upload whose bytes will lie in a hidden folder of it.
+
+        Raises:
+            LimitExceededError: TOO_MANY_REQUESTS for too many unfinished.
+        """
+        unfinished = sum(bool(one.hidden) for one in listed_uploads(self._bucket))
+        check_count(unfinished, self.limits)
+        self._bucket.put_if(f"{record.name}/{folder}/begun", b"", None)
         self._write(record, None)
-        log.info("upload_created", upload=record.name, size_bytes=size, file=record.file_name)
+        log.info(
+            "upload_created",
+            upload=record.name,
+            size_bytes=record.size,
+            file=record.file_name,
+            direct=record.direct,
+        )
         return UploadStatus(record, 0, record.created_at + self.limits.retention_s)
 
     def status(self, upload_id: str) -> UploadStatus:
-        """Tell how far an upload is.
+        """Tell how far an upload is; of a direct one no byte counts before it is sealed.
 
         Raises:
             NotFoundError: NOT_FOUND.
@@ -116,8 +119,11 @@ class BucketBook:
 
         Raises:
             NotFoundError: NOT_FOUND.
+            InvalidInputError: BAD_REQUEST, it is uploaded directly.
         """
         record, _ = self._read(upload_id)
+        if record.direct:
+            raise not_through_here(record.name)
         blocks = blocks_of(record.name, self._bucket.objects(record.name))
         return BucketReceiving(self._bucket, record, sum(block.size_bytes for block in blocks))
 
@@ -133,6 +139,7 @@ class BucketBook:
             NotFoundError: NOT_FOUND.
             NotReadyError: SCENE_INCOMPLETE while bytes are missing.
             WrongHashError: CORRUPT_ARTIFACT; the upload is removed.
+            WrongSizeError: CORRUPT_ARTIFACT, of a direct one; the upload is removed.
             InvalidInputError: it is not what its name says; the upload is removed.
             LimitExceededError: a zip holds too much; the upload is removed.
             StorageFullError: DISK_FULL, the scratch is; the upload is kept, to be sealed later.
@@ -140,23 +147,26 @@ class BucketBook:
         record, etag = self._read(upload_id)
         if record.state == "sealed":
             return record.sealed()
-        blocks = tuple(blocks_of(record.name, self._bucket.objects(record.name)))
-        offset = sum(block.size_bytes for block in blocks)
-        if offset < record.size:
-            raise not_sealed(record.name, offset, record.size)
+        if record.state == "refused":  # by a replica that did not come to remove it
+            self.remove(record.name)
+            raise upload_not_found(record.name)
         try:
-            sealed = self._seal(_Sealing(record, blocks))
+            sealed = self._sealing.seal(record, self._pieces(record))
             self._write(sealed, etag)
         except StorageFullError:
             raise
         except (InvalidInputError, LimitExceededError) as error:
+            if record.direct and not self._refused(record, etag):
+                return self.sealed(record.name)
             log.warning("upload_refused", upload=record.name, reason=error.reason)
-            self.remove(record.name)
+            with suppress(NotFoundError):  # by another replica
+                self.remove(record.name)
             raise
         except (ConflictError, NotFoundError):  # another replica sealed it meanwhile
             return self.sealed(record.name)
-        below = self._bucket.objects(f"{record.name}/{BLOCKS}")
-        self._bucket.delete([found.key for found in below])
+        for folder in HIDDEN:
+            below = self._bucket.objects(f"{record.name}/{folder}")
+            self._bucket.delete([found.key for found in below])
         log.info("upload_sealed", upload=record.name, size_bytes=record.size)
         return sealed.sealed()
 
@@ -186,38 +196,66 @@ class BucketBook:
         log.info("upload_removed", upload=name)
 
     def sweep(self, now: float | None = None) -> int:
-        """Remove what has expired and no job waits for; return how many."""
+        """Remove what has expired and no job waits for, and leftovers; return how many uploads."""
         now = time.time() if now is None else now
         removed = 0
-        ids = [upload_id for upload_id, _ in self._all()]
+        listed = listed_uploads(self._bucket)
+        ids = [one.upload_id for one in listed]
         for status in expired(ids, self.status, now, self.in_use):
             try:
                 self.remove(status.record.name)
             except NotFoundError:  # by another replica
                 continue
             removed += 1
+        for one in listed:
+            self._bucket.delete(self._left_over(one, now))
         return removed
 
     def whole(self) -> Iterator[str]:
         """Yield the ids of uploads whose bytes have all come but that are not sealed."""
-        for upload_id, has_blocks in self._all():
-            if not has_blocks:
+        for one in listed_uploads(self._bucket):
+            if not one.hidden:
                 continue
             try:
-                status = self.status(upload_id)
+                status = self.status(one.upload_id)
             except (NotFoundError, CorruptArtifactError):
                 continue
             if status.record.state == "receiving" and status.is_whole:
-                yield upload_id
+                yield one.upload_id
 
-    def _all(self) -> list[tuple[str, bool]]:
-        """Return the ids of all uploads, and whether they have blocks."""
-        found = []
-        keys = (found.key.split("/") for found in self._bucket.objects(FOLDER))
-        for upload_id, parts in groupby(keys, key=lambda key: key[1]):
-            if is_upload_id(upload_id):
-                found.append((upload_id, any(key[2] == BLOCKS for key in parts)))
-        return found
+    def _pieces(self, record: UploadRecord) -> list[Piece]:
+        """Return the bytes of an upload, which must all be there."""
+        if record.direct:
+            return direct_pieces(self._bucket, record)
+        blocks = blocks_of(record.name, self._bucket.objects(record.name))
+        offset = sum(block.size_bytes for block in blocks)
+        if offset < record.size:
+            raise not_sealed(record.name, offset, record.size)
+        return [Piece(block, 0, block.size_bytes) for block in blocks]
+
+    def _refused(self, record: UploadRecord, etag: str) -> bool:
+        """Make a refusal of a direct upload final; False where another replica was first.
+
+        Unlike blocks its bytes may be replaced at any moment: another replica may have read and
+        sealed the right ones, and what is sealed must not be removed.
+        """
+        try:
+            self._write(replace(record, state="refused"), etag)
+        except (ConflictError, NotFoundError):
+            return False
+        return True
+
+    def _left_over(self, one: ListedUpload, now: float) -> list[str]:
+        """Return the keys of what came for an upload after it was sealed, or gone."""
+        if one.has_record and not one.hidden:
+            return []
+        try:
+            record, _ = self._read(one.upload_id)
+        except NotFoundError:  # asked again: a listing is older than what it is asked for
+            return one.keys if now - one.newest > _LEFT_OVER_AGE_S else []
+        except CorruptArtifactError:
+            return []
+        return one.hidden if record.state == "sealed" else []
 
     def _read(self, upload_id: str) -> tuple[UploadRecord, str]:
         name = f"{FOLDER}/{upload_id}"
@@ -232,62 +270,3 @@ class BucketBook:
     def _write(self, record: UploadRecord, etag: str | None) -> None:
         data = json.dumps({"schema": SCHEMA, **asdict(record)}).encode()
         self._bucket.put_if(f"{record.name}/{RECORD_FILE}", data, etag)
-
-    def _seal(self, sealing: _Sealing) -> UploadRecord:
-        """Make the sealed file, and the photos of a zip; return the record to write."""
-        record = sealing.record
-        is_zip = media_type_of_upload(record.file_name).kind is Kind.PHOTOS
-        limits = self._zip_limits()
-        scratch = self._store.scratch.open(record.upload_id)
-        try:
-            room = record.size + (limits.max_unpacked_bytes if is_zip else 0)
-            self._store.scratch.make_room(scratch, room, record.name)
-            scratch.tree.mkdir(exist_ok=True)
-            whole = scratch.tree / "whole"
-            sha256 = self._gather(sealing, whole)
-            key = f"{record.name}/{record.file_name}"
-            attributes = {"Content-Type": record.media_type, SHA256: sha256}
-            if is_zip:
-                photos = scratch.tree / PHOTOS_FOLDER
-                unpack_photos(whole, record.file_name, photos, limits)
-                self._carry(photos, f"{record.name}/{PHOTOS_FOLDER}")
-            self._bucket.put(key, whole, attributes)
-        finally:
-            shutil.rmtree(scratch.tree, ignore_errors=True)
-            self._store.scratch.make_room(scratch, 0, record.name)
-            scratch.close()
-        if is_zip:
-            key = f"{record.name}/{PHOTOS_FOLDER}"
-        return replace(record, state="sealed", sha256=sha256, key=key)
-
-    def _gather(self, sealing: _Sealing, whole: Path) -> str:
-        """Write the blocks into one file; return its hash.
-
-        Raises:
-            WrongHashError: CORRUPT_ARTIFACT, its sender named another.
-            InvalidInputError: it is not what its name says.
-        """
-        record = sealing.record
-        digest = hashlib.sha256()
-        with typed_storage_errors(), whole.open("w+b") as file:
-            for block in sealing.blocks:
-                for data in self._bucket.chunks(block.key, 0, block.size_bytes, etag=block.etag):
-                    digest.update(data)
-                    file.write(data)
-            file.seek(0)
-            check_head(record.file_name, file.read(HEAD_BYTES))
-        sha256 = digest.hexdigest()
-        if record.wanted_sha256 not in ("", sha256):
-            raise wrong_hash(record, sha256)
-        return sha256
-
-    def _zip_limits(self) -> UploadLimits:
-        most = min(self.limits.max_unpacked_bytes, self._store.scratch.max_bytes // 4)
-        return replace(self.limits, max_unpacked_bytes=most)
-
-    def _carry(self, photos: Path, key: str) -> None:
-        names = [path for path in photos.rglob("*") if path.is_file()]
-        in_parallel(
-            lambda path: self._bucket.put(f"{key}/{path.relative_to(photos).as_posix()}", path, {}),
-            names,
-        )

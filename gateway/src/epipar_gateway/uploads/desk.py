@@ -10,7 +10,7 @@ import structlog
 
 from epipar_gateway.uploads.body import Body, BodyWriter
 from epipar_gateway.uploads.metadata import Checksum, UploadMetadata
-from epipar_gateway.uploads.seams import ReceivingUpload, Uploads
+from epipar_gateway.uploads.seams import DirectUpload, DirectUploads, ReceivingUpload, Uploads
 from epipar_gateway.uploads.status import UploadStatus
 from epipar_gateway.uploads.threads import Threads
 from epipar_kit.errors import (
@@ -58,6 +58,12 @@ class UploadDesk:
     async def create(self, size: int, metadata: UploadMetadata) -> UploadStatus:
         """Begin an upload; see UploadBook.create."""
         return await self._threads.write(self.book.create, size, metadata)
+
+    async def create_direct(
+        self, uploads: DirectUploads, size: int, metadata: UploadMetadata
+    ) -> DirectUpload:
+        """Begin an upload by a signed PUT; see DirectUploads.begin."""
+        return await self._threads.write(uploads.begin, size, metadata)
 
     async def status(self, upload_id: str) -> UploadStatus:
         """Tell how far an upload is; a whole one is sealed first, should that still be to do.
@@ -199,6 +205,6 @@ class UploadDesk:
         while True:
             try:
                 await self._threads.write(self.book.sweep)
-            except OSError as error:
+            except (EpiparError, OSError) as error:  # a store that is away comes back
                 log.warning("uploads_not_swept", error=str(error))
             await asyncio.sleep(_SWEEP_EVERY_S)

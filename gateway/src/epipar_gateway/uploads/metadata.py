@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from epipar_kit.errors import InvalidInputError
@@ -55,9 +56,22 @@ def parse_metadata(header: str) -> UploadMetadata:
         InvalidInputError: BAD_REQUEST, naming the part at fault.
     """
     values = _pairs(header)
-    file_name = values.get("filename") or values.get("name") or ""
-    if not file_name:
+    if not (values.get("filename") or values.get("name")):
         raise _bad("filename", "Upload-Metadata has no filename; it must name the file")
+    return checked_metadata(values, header)
+
+
+def checked_metadata(values: Mapping[str, str], header: str = "") -> UploadMetadata:
+    """Check what a client says of its file.
+
+    Args:
+        values: filename (or name), sha256, display_name; others are left alone.
+        header: all of it as it came.
+
+    Raises:
+        InvalidInputError: BAD_REQUEST, naming the part at fault.
+    """
+    file_name = values.get("filename") or values.get("name") or ""
     sha256 = values.get("sha256", "").lower()
     if sha256 and not _SHA256.fullmatch(sha256):
         raise _bad("sha256", f"sha256 is {sha256[:80]!r}; it must be 64 hex digits")

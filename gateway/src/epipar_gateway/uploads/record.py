@@ -18,6 +18,7 @@ FOLDER = "uploads"
 """Uploads lie below this prefix of the store, and their names begin with it."""
 
 SCHEMA = 1
+_STATES = ("receiving", "sealed", "refused")
 _ID = re.compile(r"[a-z2-7]{26}")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 
@@ -51,7 +52,8 @@ class UploadRecord:
 
     Attributes:
         upload_id: 26 letters nobody can guess: who knows them may write.
-        state: "receiving" until the last byte has come and the hash holds, then "sealed".
+        state: "receiving" until the last byte has come and the hash holds, then "sealed";
+            "refused" for the moment between a refusal and the removal.
         size: bytes of the whole file.
         file_name: as the client called it; a plain name.
         media_type: by the ending of the name.
@@ -61,10 +63,11 @@ class UploadRecord:
         metadata: the Upload-Metadata header as it came.
         sha256: of the sealed file, "" before.
         key: store key of the sealed input, "" before.
+        direct: its bytes come by one signed PUT to the bucket, not through the gateway.
     """
 
     upload_id: str
-    state: Literal["receiving", "sealed"]
+    state: Literal["receiving", "sealed", "refused"]
     size: int
     file_name: str
     media_type: str
@@ -74,14 +77,15 @@ class UploadRecord:
     metadata: str = ""
     sha256: str = ""
     key: str = ""
+    direct: bool = False
 
     def __post_init__(self) -> None:
         if not is_upload_id(self.upload_id):
             raise ValueError(f"upload_id is {self.upload_id!r}; it must be 26 of [a-z2-7]")
         if self.size < 1:
             raise ValueError(f"size is {self.size}; it must be 1 or more")
-        if self.state not in ("receiving", "sealed"):
-            raise ValueError(f"state is {self.state!r}; it must be 'receiving' or 'sealed'")
+        if self.state not in _STATES:
+            raise ValueError(f"state is {self.state!r}; it must be one of {', '.join(_STATES)}")
         if (self.state == "sealed") != bool(self.sha256 and self.key):
             raise ValueError(f"{self.name} is {self.state} with key {self.key!r}")
 
@@ -136,7 +140,9 @@ def record_from_json(data: bytes, name: str) -> UploadRecord:
     """
     try:
         values: dict[str, Any] = json.loads(data)
-        return UploadRecord(**{field.name: values[field.name] for field in fields(UploadRecord)})
+        known = [field.name for field in fields(UploadRecord)]
+        # Older gateways wrote fewer of them.
+        return UploadRecord(**{name: values[name] for name in known if name in values})
     except (ValueError, TypeError, KeyError) as error:
         raise CorruptArtifactError(
             "CORRUPT_ARTIFACT", f"{name}/{RECORD_FILE} cannot be read: {error}"

@@ -1,8 +1,9 @@
-"""What the desk needs of a book of uploads, wherever the book keeps them."""
+"""What the desk needs of a book of uploads, wherever the book keeps them, and of direct uploads."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from epipar_gateway.uploads.limits import UploadLimits
@@ -72,3 +73,32 @@ class Uploads(Protocol):
 
     def whole(self) -> Iterator[str]:
         """Yield the ids of uploads whose bytes have all come but that are not sealed."""
+
+
+@dataclass(frozen=True, slots=True)
+class DirectUpload:
+    """A direct upload that has begun.
+
+    Attributes:
+        record: what is known of it.
+        put_url: signed; whoever has it may write until ``expires_at``.
+        headers: what the PUT is to carry.
+        expires_at: seconds since 1970.
+    """
+
+    record: UploadRecord
+    put_url: str
+    headers: Mapping[str, str]
+    expires_at: float
+
+
+class DirectUploads(Protocol):
+    """Begins direct uploads. Every method blocks."""
+
+    def begin(self, size: int, metadata: UploadMetadata) -> DirectUpload:
+        """Begin a direct upload.
+
+        Raises:
+            InvalidInputError: BAD_REQUEST, an empty file or a kind that is not taken.
+            LimitExceededError: INPUT_TOO_LARGE, or TOO_MANY_REQUESTS for too many unfinished.
+        """

@@ -30,6 +30,21 @@ class UploadStatus:
         return self.offset == self.record.size
 
 
+def facts_of(status: UploadStatus) -> dict[str, str | int]:
+    """Return what JSON tells of an upload."""
+    record = status.record
+    return {
+        "name": record.name,
+        "state": record.state,
+        "offset": status.offset,
+        "size": record.size,
+        "file_name": record.file_name,
+        "media_type": record.media_type,
+        "sha256": record.sha256,
+        "key": record.key,
+    }
+
+
 def expiry(record: UploadRecord, touched: float, limits: UploadLimits) -> float | None:
     """Return when an upload expires whose last byte came at a time; None for never."""
     keep_s = limits.sealed_retention_s if record.state == "sealed" else limits.retention_s

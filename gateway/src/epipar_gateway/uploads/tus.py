@@ -18,7 +18,7 @@ from epipar_gateway.uploads.desk import UploadDesk, WrongOffsetError
 from epipar_gateway.uploads.metadata import CHECKSUMS, parse_checksum, parse_metadata
 from epipar_gateway.uploads.record import FOLDER
 from epipar_gateway.uploads.sealing import WrongHashError
-from epipar_gateway.uploads.status import UploadStatus
+from epipar_gateway.uploads.status import UploadStatus, facts_of
 from epipar_kit.errors import InvalidInputError
 
 VERSION = "1.0.0"
@@ -121,20 +121,7 @@ class TusRoutes:
 
     async def _get(self, request: web.Request) -> web.Response:
         status = await self._desk.peek(request.match_info["upload_id"])
-        record = status.record
-        return web.json_response(
-            {
-                "name": record.name,
-                "state": record.state,
-                "offset": status.offset,
-                "size": record.size,
-                "file_name": record.file_name,
-                "media_type": record.media_type,
-                "sha256": record.sha256,
-                "key": record.key,
-            },
-            headers={"Cache-Control": "no-store"},
-        )
+        return web.json_response(facts_of(status), headers={"Cache-Control": "no-store"})
 
     async def _receive(self, request: web.Request, upload_id: str, offset: int) -> UploadStatus:
         checksum = request.headers.get("Upload-Checksum")

@@ -248,7 +248,8 @@ class Bucket:
         """Return a URL that lets whoever has it read or write one object for a while."""
         import obstore
 
-        return str(obstore.sign(self._public, method, key, timedelta(seconds=expires_s)))
+        with self._typed(key):
+            return str(obstore.sign(self._public, method, key, timedelta(seconds=expires_s)))
 
     def _listed(self, prefix: str) -> Iterator[StoredObject]:
         for batch in self._client.list(prefix or None):
