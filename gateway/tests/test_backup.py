@@ -125,6 +125,10 @@ def gateway_of(store: Path, url: str, fake: FakeCompute) -> Gateway:
     return Gateway(store, database_url=url, depth_concurrency="2", **addresses)
 
 
+async def begun(gateway: Gateway, store: Path) -> pb.Job:
+    return await gateway.begin(upload=put_upload(store))
+
+
 async def found(gateway: Gateway, job: pb.Job) -> pb.Job:
     async with gateway.jobs() as stub:
         return (await stub.GetJob(pb.GetJobRequest(name=job.name))).job  # type: ignore[no-any-return]  # the stub is untyped here
@@ -142,13 +146,14 @@ async def test_what_was_finished_is_there_and_what_was_not_goes_on(
     quick.set()
     fake.script["Predict"].extend([busy(quick)] * FINISHED + [busy(in_between), busy(later)])
     async with gateway_of(store, databases.url, fake).running() as gateway:
-        jobs = [
-            await gateway.begin(upload=put_upload(store)) for _ in range(FINISHED + 2 + WAITING)
-        ]
-        for job in jobs[:FINISHED]:
+        # One after the other: who of several that wait is taken first is not promised.
+        jobs = [await begun(gateway, store) for _ in range(FINISHED)]
+        for job in jobs:
             await gateway.watch(job, [])
-        for job in jobs[FINISHED : FINISHED + 2]:
-            await gateway.watch(job, [], is_progress)
+        for _ in range(2):
+            jobs.append(await begun(gateway, store))
+            await gateway.watch(jobs[-1], [], is_progress)
+        jobs += [await begun(gateway, store) for _ in range(WAITING)]
         await asyncio.to_thread(databases.back_up)  # while two jobs tell their progress
         in_between.set()
         # One of the two ends after the database's copy and before the store's.
@@ -161,7 +166,7 @@ async def test_what_was_finished_is_there_and_what_was_not_goes_on(
         await asyncio.wait(watches)
         copy = tmp_path / "restored-store"
         await asyncio.to_thread(shutil.copytree, store, copy)
-        newer = await gateway.begin(upload=put_upload(store))
+        newer = await begun(gateway, store)
         ended = [await found(gateway, job) for job in jobs[:FINISHED]]
         await gateway.kill()  # the machine is lost
     later.set()
