@@ -180,7 +180,7 @@ async def test_a_bad_depth_option_is_refused_with_its_field(
         (export_pb.ExportOptions(preview_points=0), "BAD_OPTION"),
         (export_pb.ExportOptions(preview_points=2_000_000, medium_points=10), "BAD_OPTION"),
         (export_pb.ExportOptions(full_drop_percent=50), "BAD_OPTION"),
-        (export_pb.ExportOptions(geometry=export_pb.GEOMETRY_SURFACE), "BAD_OPTION"),
+        (export_pb.ExportOptions(surface=export_pb.SurfaceOptions(voxel_size=-1)), "BAD_OPTION"),
         (export_pb.ExportOptions(precompress=["rar"]), "BAD_OPTION"),
     ],
 )
