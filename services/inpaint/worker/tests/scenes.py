@@ -12,9 +12,9 @@ from PIL import Image
 from epipar_scene.arrays import F32, F64, Bools
 from epipar_scene.geometry import backproject
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[4]))  # the repository
 
-from rooms import RenderedRoom, make_room
+from services.inpaint.tests.rooms import RenderedRoom, make_room
 
 PATCH_CENTER = np.array([0.1, -0.45, 4.6])
 """On the wall opposite the cameras."""
