@@ -20,8 +20,9 @@ class _Named(depth_grpc.DepthServiceServicer):
     def __init__(self, name: str) -> None:
         self._name = name
 
-    def Predict(self, request: Any, context: Any) -> Any:  # noqa: N802 - the contract's name
-        raise NotImplementedError
+    async def Predict(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802 - the contract's name
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "engines are listed here, no more")
+        yield  # makes it a stream, as the contract has it
 
     async def ListEngines(self, request: Any, context: Any) -> Any:  # noqa: N802 - the contract's name
         engine = depth_pb.Engine(name=self._name, available=True)

@@ -108,7 +108,7 @@ def _demand(options: argparse.Namespace, per_day: float) -> Demand:
 
 
 def _parser() -> argparse.ArgumentParser:
-    asked, assumed = Demand(1), Assumed()
+    asked = Demand(1)
     parser = argparse.ArgumentParser(
         prog="python -m tools.sizing",
         description=__doc__,
@@ -155,6 +155,13 @@ def _parser() -> argparse.ArgumentParser:
     add = group.add_argument
     add("--keep-days", type=float, default=asked.keep_days, help="scenes; default %(default)s")
     add("--job-days", type=float, default=asked.job_days, help="jobs; default %(default)s")
+    _add_machines(parser)
+    return parser
+
+
+def _add_machines(parser: argparse.ArgumentParser) -> None:
+    """Add what depends on the operator: machines, prices, and which tables."""
+    asked, assumed = Demand(1), Assumed()
     group = parser.add_argument_group("your machines; the first three are assumptions to replace")
     add = group.add_argument
     add(
@@ -193,7 +200,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--costs", action="store_true", help="what each overlay holds, without prices")
     add("--measured", action="store_true", help="what was measured of each clip")
     add("--write-docs", action="store_true", help="refresh the tables in docs/operate")
-    return parser
 
 
 if __name__ == "__main__":
