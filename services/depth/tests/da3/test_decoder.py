@@ -26,7 +26,7 @@ from epipar_kit.store import FolderStore
 from epipar_kit.testing import reason_of, serving
 from services.depth.tests.da3.conftest import Cold, write_photos
 
-CRASHING = Path(__file__).parent / "crashing"
+FAULTS = Path(__file__).parent
 LIMITS = SourceLimits(least_frames=1)
 
 
@@ -41,11 +41,21 @@ def clip(tmp_path: Path) -> Path:
     return path
 
 
+def _children_with(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = os.environ.get("PYTHONPATH")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(FAULTS / fault), before])))
+
+
 @pytest.fixture
 def crashing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Child processes die of the first frame that they decode."""
-    before = os.environ.get("PYTHONPATH")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(CRASHING), before])))
+    _children_with("crashing", monkeypatch)
+
+
+@pytest.fixture
+def stuck(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Child processes never answer."""
+    _children_with("stuck", monkeypatch)
 
 
 def _children() -> set[int]:
@@ -103,13 +113,12 @@ def test_a_decoder_that_crashes_is_an_error_with_a_type(crashing: None, clip: Pa
     assert _children() == before
 
 
-def test_a_wait_can_be_given_up_and_leaves_no_process(clip: Path) -> None:
+def test_a_wait_can_be_given_up_and_leaves_no_process(stuck: None, clip: Path) -> None:
     before = _children()
 
     def stop() -> None:
         raise InterruptedError
 
-    # Starting takes longer than one look at whether anybody still wants it.
     with pytest.raises(InterruptedError), opened_apart(clip, LIMITS, stop):
         """It is not opened."""
     assert _children() == before
@@ -162,8 +171,7 @@ async def test_da3_lives_on_what_crashes_a_decoder_on_each_way_to_it(
     hosts = pool if in_thread else Cold(pool)
     async with serving([_service(clip.parent, hosts)]) as channel:
         with monkeypatch.context() as faulty:
-            path = os.pathsep.join([str(CRASHING), os.environ.get("PYTHONPATH", "")])
-            faulty.setenv("PYTHONPATH", path)
+            _children_with("crashing", faulty)
             assert await _reason(channel, request) == "WORKER_DIED"
         events = [event async for event in pb_grpc.DepthServiceStub(channel).Predict(request)]
         assert events[-1].result.registered_frames == (7 if way == "a clip" else 3)
