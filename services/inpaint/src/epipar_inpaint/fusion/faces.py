@@ -31,6 +31,7 @@ _MARGIN = 16  # texels
 _MOST_TEXELS = 120_000
 _OPENING = np.ones((3, 3), np.uint8)
 _OCCUPIED = 0.5
+_FULL = 255
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,21 +39,27 @@ class Face:
     """Where one plane holds a surface that no view has seen.
 
     Attributes:
+        number: of the plane.
         plane: (4,) of the world.
         origin: (3,) world point of the corner of texel (0, 0).
         right: (3,) one texel along a row.
         down: (3,) one texel along a column.
-        share: (H, W) how much of what lies around a texel is surface, 255 = all; 0 where views know.
+        share: (H, W) how much of what lies around a texel is surface, 1 = nothing to
+            255 = all; 0 where views know.
     """
 
+    number: int
     plane: F64
     origin: F64
     right: F64
     down: F64
     share: U8
 
-    def in_view(self, camera: Camera, pixels: Pixels) -> tuple[F32, F32]:
-        """Return (N,) depth of the face, 0 where there is none, and (N,) its share, 0 to 1."""
+    def in_view(self, camera: Camera, pixels: Pixels) -> tuple[F64, F32]:
+        """Return (N,) depth at which pixels meet the plane, and its share there, 0 to 1.
+
+        The share is below 0 where views know what is there, and where nobody asked.
+        """
         rays = camera.rays(pixels.rows, pixels.columns)
         depth = plane_depth(self.plane[np.newaxis], rays, camera.center)[0]
         arm = rays * depth[:, np.newaxis] + camera.center - self.origin
@@ -61,11 +68,10 @@ class Face:
         row = np.floor(_dot(arm, self.down) / scale)
         height, width = self.share.shape
         inside = (depth > 1e-3) & (row >= 0) & (column >= 0) & (row < height) & (column < width)
-        share = np.zeros(len(pixels), np.float32)
+        share = np.full(len(pixels), -1, np.float32)
         at = row[inside].astype(np.int64), column[inside].astype(np.int64)
-        share[inside] = self.share[at] / np.float32(255)
-        stands = share > _OCCUPIED
-        return np.where(stands, depth, 0).astype(np.float32), np.where(stands, share, 0)
+        share[inside] = (self.share[at].astype(np.float32) - 1) / np.float32(_FULL - 1)
+        return depth, np.where(share < 0, np.float32(-1), share)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,21 +85,28 @@ class Faces:
         """Return nothing."""
         return cls(())
 
-    def in_view(self, camera: Camera, pixels: Pixels) -> tuple[F32, F32]:
-        """Return (N,) depth of the nearest face, 0 where there is none, and its (N,) share."""
-        depth, share = (np.zeros(len(pixels), np.float32) for _ in range(2))
+    def hides(self, camera: Camera, pixels: Pixels, depth: F32) -> Bools:
+        """Return (N,) whether a face stands clearly before (N,) depths."""
+        out = np.zeros(len(pixels), np.bool_)
         for face in self.every:
-            found, certain = face.in_view(camera, pixels)
-            nearer = (found > 0) & ((depth <= 0) | (found < depth))
-            depth, share = np.where(nearer, found, depth), np.where(nearer, certain, share)
-        return depth, share
+            found, share = face.in_view(camera, pixels)
+            out |= (share > _OCCUPIED) & (found < depth)
+        return out
+
+    def favours(self, plane: int, camera: Camera, pixels: Pixels) -> F32:
+        """Return (N,) how much speaks for a plane where pixels meet it, from -1 to 1."""
+        for face in self.every:
+            if face.number == plane:
+                share = face.in_view(camera, pixels)[1]
+                return np.where(share < 0, 0, 2 * share - 1).astype(np.float32)
+        return np.zeros(len(pixels), np.float32)
 
     def layer(self) -> Layer:
         """Return all of it as arrays."""
         out: Layer = {}
         for number, face in enumerate(self.every):
             out[f"place_{number:02d}"] = np.concatenate(
-                [face.plane, face.origin, face.right, face.down]
+                [face.plane, face.origin, face.right, face.down, [face.number]]
             )
             out[f"share_{number:02d}"] = face.share
         return out
@@ -105,7 +118,8 @@ class Faces:
         for number in range(len(layer) // 2):
             place = layer[f"place_{number:02d}"]
             share = layer[f"share_{number:02d}"]
-            every.append(Face(place[:4], place[4:7], place[7:10], place[10:13], share))
+            number_ = int(place[13])
+            every.append(Face(number_, place[:4], place[4:7], place[7:10], place[10:13], share))
         return cls(tuple(every))
 
 
@@ -164,11 +178,10 @@ def find_faces(store: Store, planes: F64, tolerances: Tolerances) -> Faces:
         where = where[ask(where).unknown] if len(where) else where
         if len(where) < _LEAST_POINTS:
             continue
-        face = _empty(planes[p], where, texel)
+        face = _empty(p, planes[p], where, texel)
         counted = ask(_texels(face))
         _settle(face.share, counted)
-        if (face.share > 255 * _OCCUPIED).any():
-            found.append(face)
+        found.append(face)
     return Faces(tuple(found))
 
 
@@ -197,7 +210,7 @@ def _where(views: list[View], plane: F64) -> tuple[F64, float]:
     return joined, float(np.median(np.concatenate(sides))) if len(joined) else 0.0
 
 
-def _empty(plane: F64, where: F64, texel: float) -> Face:
+def _empty(number: int, plane: F64, where: F64, texel: float) -> Face:
     """Return a face around (M, 3) points of a plane, nothing known of it yet."""
     right, down = axes_of(plane)
     foot = -plane[3] * plane[:3]
@@ -209,7 +222,7 @@ def _empty(plane: F64, where: F64, texel: float) -> Face:
     width, height = (max(1, int(v)) for v in np.ceil((high - low) / texel))
     origin = foot + low[0] * right + low[1] * down
     share = np.zeros((height, width), np.uint8)
-    return Face(plane, origin, texel * right, texel * down, share)
+    return Face(number, plane, origin, texel * right, texel * down, share)
 
 
 def _texels(face: Face) -> F64:
@@ -227,7 +240,7 @@ def _settle(share: U8, counted: _Counted) -> None:
     on = cv2.morphologyEx(on.astype(np.uint8), cv2.MORPH_OPEN, _OPENING) > 0
     unknown = counted.unknown.reshape(shape)
     values = continue_surface(on.astype(np.float32), on | free, ~(on | free))
-    share[unknown] = np.rint(255 * np.clip(values[unknown], 0, 1)).astype(np.uint8)
+    share[unknown] = 1 + np.rint((_FULL - 1) * np.clip(values[unknown], 0, 1)).astype(np.uint8)
 
 
 def _dot(vectors: F64, axis: F64) -> F64:

@@ -18,7 +18,7 @@ from epipar_inpaint.fusion.colors import Gathered, to_bytes
 from epipar_inpaint.fusion.faces import Faces
 from epipar_inpaint.fusion.heldout import beats_per_view
 from epipar_inpaint.fusion.hidden import Hidden, body_depth, parts_of
-from epipar_inpaint.fusion.labels import BODY, KNOWN, PLANE, REPROJECTED, Surroundings, fill_unseen
+from epipar_inpaint.fusion.labels import BODY, KNOWN, REPROJECTED, Surroundings, fill_unseen
 from epipar_inpaint.fusion.layout import lay_out
 from epipar_inpaint.fusion.pixels import Pixels
 from epipar_inpaint.fusion.planes import nearest_plane, snapped
@@ -71,15 +71,13 @@ class Stages:
         depth, kind, support = seen["depth"], seen["kind"], seen["support"]
         certainty = np.zeros(depth.shape, np.float32)
         if faces.every:
-            pixels = Pixels.of(target.depth_hole)
-            at = pixels.rows, pixels.columns
-            face, share = faces.in_view(target.camera, pixels)
-            use = (face > 0) & ((depth[at] <= 0) | (face < depth[at] * (1 - 2 * self.tolerances.depth)))
             depth, kind, support = depth.copy(), kind.copy(), support.copy()
-            depth[at] = np.where(use, face, depth[at])
-            kind[at] = np.where(use, PLANE, kind[at])
-            support[at] = np.where(use, 0, support[at])
-            certainty[at] = np.where(use, share, 0)
+            taken = Pixels.of(kind == REPROJECTED)
+            at = taken.rows, taken.columns
+            limit = depth[at] * (1 - 2 * self.tolerances.depth)
+            again = taken.only(faces.hides(target.camera, taken, limit))
+            for layer in (depth, kind, support):
+                layer[again.rows, again.columns] = 0
         if (target.depth_hole & (depth <= 0)).any():
             others = [self.store.view(k) for k in self.sources[j]]
             depth, kind, explained = self._stand(j, depth, kind, hidden)
@@ -100,7 +98,7 @@ class Stages:
                 support = np.where(fresh, again["support"], support)
             todo = target.depth_hole & (depth <= 0)
             around = Surroundings(
-                planes, others, [view.depth for view in others], self.tolerances, self.refuse_hidden
+                planes, faces, others, [v.depth for v in others], self.tolerances, self.refuse_hidden
             )
             labelled = fill_unseen(target, depth, todo, around)
             depth = np.where(todo, labelled.depth, depth).astype(np.float32)
