@@ -54,6 +54,8 @@ export class Stage extends Part {
   @state() private stats: ViewerStats | undefined;
   @state() private problem: Problem | undefined;
   @state() private brokenTiles = 0;
+  /** What was wrong with the last broken tile; "" where none was. */
+  private lastBroken = '';
   @state() private panel: 'display' | 'info' | '' = '';
   @state() private visible = false;
   @state() private split = 50;
@@ -78,6 +80,7 @@ export class Stage extends Part {
     if (changed.has('shown') && before?.src !== this.shown?.src) {
       this.stats = this.problem = undefined;
       this.brokenTiles = 0;
+      this.lastBroken = '';
       this.visible = false;
     }
   }
@@ -124,7 +127,7 @@ export class Stage extends Part {
       @epipar-region=${this.onRegion}
       @epipar-region-end=${this.endMarking}
       @epipar-progress=${this.onStats}
-      @epipar-settled=${this.onStats}
+      @epipar-settled=${this.onSettled}
       @epipar-first-pixels=${this.onFirstPixels}
       @epipar-error=${this.onError}
     >
@@ -304,22 +307,41 @@ export class Stage extends Part {
     if (event.target === this.viewer) this.stats = event.detail;
   };
 
+  /** Where all that was asked for is broken, nothing more will come. */
+  private readonly onSettled = (event: CustomEvent<ViewerStats>): void => {
+    this.onStats(event);
+    if (event.target !== this.viewer || this.lastBroken === '') return;
+    if (!this.visible && event.detail.pointsResident === 0)
+      this.problem = makeProblem('BROKEN_SCENE', this.lastBroken);
+  };
+
   private readonly onFirstPixels = (event: Event): void => {
     if (event.target === this.viewer) this.visible = true;
   };
 
   private readonly onError = (event: CustomEvent<ViewerErrorDetail>): void => {
-    const { fatal, message } = event.detail;
-    if (fatal) {
-      this.problem = makeProblem('BROKEN_SCENE', message);
-      return;
-    }
-    if (this.brokenTiles++ === 0) {
-      this.app.toasts.warn(
-        'A part of the scene cannot be read and is left out; the rest is shown.',
-      );
+    const { fatal, message, url } = event.detail;
+    const words = this.wordsOfExtra(url);
+    if (fatal) this.problem = makeProblem('BROKEN_SCENE', message);
+    else if (words !== undefined) this.app.toasts.warn(words);
+    else {
+      this.lastBroken = message;
+      if (this.brokenTiles++ === 0)
+        this.app.toasts.warn(
+          'A part of the scene cannot be read and is left out; the rest is shown.',
+        );
     }
   };
+
+  /** What to say of a broken file that is no part of the scene itself. */
+  private wordsOfExtra(url: string): string | undefined {
+    const { surface, cameras } = this.shown ?? {};
+    const is = (file?: string): boolean =>
+      file !== undefined && new URL(file, document.baseURI).href === url;
+    if (is(surface)) return 'The surface cannot be read; points are shown in its place.';
+    if (is(cameras)) return 'The cameras cannot be read; the scene is shown without them.';
+    return undefined;
+  }
 
   private async savePicture(): Promise<void> {
     const { viewer } = this;
