@@ -51,6 +51,20 @@ def _find_brick(brick: Int, table: I64, bricks: U64) -> Int:
 
 
 @jit
+def runs_of_cells(codes: U64, starts: I64, shift: Int) -> I64:
+    """Return at which cell each run of equal codes >> shift starts, and the number of cells."""
+    by = np.uint64(shift)
+    runs = np.empty(len(starts), np.int64)
+    runs[0], count = 0, 1
+    for cell in range(1, len(starts) - 1):
+        if (codes[starts[cell]] >> by) != (codes[starts[cell - 1]] >> by):
+            runs[count] = cell
+            count += 1
+    runs[count] = len(starts) - 1
+    return runs[: count + 1].copy()
+
+
+@jit
 def count_bricks(codes: U64, starts: I64, shift: Int) -> Int:
     """Count the bricks that hold a cell."""
     by = np.uint64(shift + 6)

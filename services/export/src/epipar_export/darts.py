@@ -3,8 +3,9 @@
 Dart throwing on the octree's cells of side 2**k >= radius: cell after cell in Morton order, inside
 a cell in order of confidence, a point is kept if no kept point of the 27 cells around is nearer
 than the radius. The result is maximal: every candidate lies within the radius of a kept point.
-Shards of the Morton curve run in parallel. Cells at a shard's border run first, alone, so that no
-two threads ever look at the same cell, and the result does not depend on the number of threads.
+Blocks of cells run in parallel, in eight rounds: those with even x, y and z first, and so on. Two
+blocks of one round are never neighbours, so that no two threads look at the same cell, and the
+result does not depend on the number of threads.
 
 Source: R. L. Cook, "Stochastic sampling in computer graphics", 1986 (dart throwing).
 """
@@ -15,39 +16,29 @@ from concurrent.futures import Executor
 
 import numpy as np
 
-from epipar_export.bricks import I32, bricks_around, build_bricks, cell_starts, count_bricks
+from epipar_export.bricks import (
+    I32,
+    bricks_around,
+    build_bricks,
+    cell_starts,
+    count_bricks,
+    runs_of_cells,
+)
 from epipar_export.kernels import Int, jit
-from epipar_export.morton import U64, compact, encode
+from epipar_export.morton import U64, compact
 from epipar_export.workspace import Workspace
 from epipar_scene.arrays import I64, U8, Bools
 
-SHARDS = 16
-
-
-@jit
-def _mark_borders(
-    codes: U64, starts: I64, shift: Int, limit: Int, bounds: U64, shard_of: U8, border: U8
-) -> None:
-    """Find each cell's shard, and whether a neighbour may be in another one.
-
-    Morton codes grow with every coordinate, so all 27 cells lie between the codes of two corners.
-    """
-    for cell in range(len(starts) - 1):
-        code = codes[starts[cell]] >> np.uint64(shift)
-        x, y, z = compact(code), compact(code >> np.uint64(1)), compact(code >> np.uint64(2))
-        low = encode(max(x, 1) - 1, max(y, 1) - 1, max(z, 1) - 1)
-        high = encode(min(x + 1, limit), min(y + 1, limit), min(z + 1, limit))
-        own = np.searchsorted(bounds, code, side="right") - 1
-        shard_of[cell] = own
-        first = np.searchsorted(bounds, low, side="right") - 1
-        last = np.searchsorted(bounds, high, side="right") - 1
-        border[cell] = first != own or last != own
+_BLOCK_BITS = 15
+"""Depth of a cell below its block, times three: blocks are 32 cells wide."""
+_TASK_POINTS = 1 << 16
+"""What one task holds at least, if its round has so many."""
 
 
 @jit
 def _gather_near(
     code: Int, side: Int, around: I64, cells: I32, codes: U64, starts: I64, chosen: I32,
-    counts: I32, radius: float, near: I64,
+    counts: I32, limit: Int, near: I64,
 ) -> Int:  # fmt: skip
     """Copy the kept points around a cell that can be within the radius of a point in it."""
     cx, cy, cz = (
@@ -58,7 +49,6 @@ def _gather_near(
     ox, oy, oz = (cx >> 2) - 1, (cy >> 2) - 1, (cz >> 2) - 1
     low_x, low_y, low_z = cx * side, cy * side, cz * side
     found = 0
-    limit = radius * radius
     for z in range(cz - 1, cz + 2):
         for y in range(cy - 1, cy + 2):
             row = ((z >> 2) - oz) * 9 + ((y >> 2) - oy) * 3 - ox
@@ -88,7 +78,7 @@ def _gather_near(
 
 @jit
 def _candidates(
-    begin: Int, end: Int, codes: U64, confidence: U8, near: I64, found: Int, limit: float,
+    begin: Int, end: Int, codes: U64, confidence: U8, near: I64, found: Int, limit: Int,
     free: I64, ranks: U64,
 ) -> Int:  # fmt: skip
     """Collect a cell's points that no kept point is near: rows and places, and their ranks.
@@ -122,7 +112,7 @@ def _candidates(
 
 @jit
 def _throw(
-    begin: Int, count: Int, free: I64, ranks: U64, limit: float, chosen: I32
+    begin: Int, count: Int, free: I64, ranks: U64, limit: Int, chosen: I32
 ) -> Int:  # fmt: skip
     """Keep the first candidate, drop those near it, and so on; returns how many were kept."""
     kept = 0
@@ -146,31 +136,31 @@ def _throw(
 
 
 @jit
-def _thin_cells(
-    which: Int, shard_of: U8, border: U8, codes: U64, confidence: U8, starts: I64, shift: Int,
-    bricks: U64, cells: I32, table: I64, chosen: I32, counts: I32, radius: float,
+def _thin_blocks(
+    blocks: I64, block_starts: I64, codes: U64, confidence: U8, starts: I64, shift: Int,
+    bricks: U64, cells: I32, table: I64, chosen: I32, counts: I32, limit: Int,
 ) -> None:  # fmt: skip
-    """Thin the inner cells of one shard, or, where `which` is negative, all border cells."""
+    """Thin the cells of some blocks; `limit` is the least square of two points' distance."""
     near = np.empty((4096, 3), np.int64)
     free, ranks = np.empty((1024, 3), np.int64), np.empty(1024, np.uint64)
     around = np.empty(27, np.int64)
     side = np.int64(1) << np.int64(shift // 3)
     brick_limit = ((np.int64(1) << np.int64(16 - shift // 3)) - 1) >> 2
     brick = np.uint64(0xFFFFFFFFFFFFFFFF)
-    for cell in range(len(starts) - 1):
-        if (which < 0) != (border[cell] != 0) or (which >= 0 and shard_of[cell] != which):
-            continue
-        begin, end = starts[cell], starts[cell + 1]
-        if end - begin > len(ranks):
-            free, ranks = np.empty((end - begin, 3), np.int64), np.empty(end - begin, np.uint64)
-        code = codes[begin] >> np.uint64(shift)
-        if code >> np.uint64(6) != brick:
-            brick = code >> np.uint64(6)
-            bricks_around(brick, brick_limit, bricks, table, around)
-        found = _gather_near(code, side, around, cells, codes, starts, chosen, counts, radius, near)
-        limit = radius * radius
-        count = _candidates(begin, end, codes, confidence, near, found, limit, free, ranks)
-        counts[cell] = _throw(begin, count, free, ranks, limit, chosen)
+    for block in blocks:
+        for cell in range(block_starts[block], block_starts[block + 1]):
+            begin, end = starts[cell], starts[cell + 1]
+            if end - begin > len(ranks):
+                free, ranks = np.empty((end - begin, 3), np.int64), np.empty(end - begin, np.uint64)
+            code = codes[begin] >> np.uint64(shift)
+            if code >> np.uint64(6) != brick:
+                brick = code >> np.uint64(6)
+                bricks_around(brick, brick_limit, bricks, table, around)
+            found = _gather_near(
+                code, side, around, cells, codes, starts, chosen, counts, limit, near
+            )
+            count = _candidates(begin, end, codes, confidence, near, found, limit, free, ranks)
+            counts[cell] = _throw(begin, count, free, ranks, limit, chosen)
 
 
 @jit
@@ -178,6 +168,23 @@ def _mark_kept(starts: I64, chosen: I32, counts: I32, kept: Bools) -> None:
     for cell in range(len(counts)):
         for k in range(starts[cell], starts[cell] + counts[cell]):
             kept[chosen[k]] = True
+
+
+def _rounds(codes: U64, starts: I64, block_starts: I64, shift: int) -> list[list[I64]]:
+    """Return the blocks of each round, as tasks that can run beside one another."""
+    begins = starts[block_starts]
+    # The lowest bit of a block's x, y and z.
+    parity = (codes[begins[:-1]] >> np.uint64(shift)) & np.uint64(7)
+    points = np.diff(begins)
+    rounds = []
+    for number in range(8):
+        blocks = np.flatnonzero(parity == number)
+        ends = np.cumsum(points[blocks])
+        cuts = np.searchsorted(
+            ends, np.arange(_TASK_POINTS, ends[-1] if len(ends) else 0, _TASK_POINTS)
+        )
+        rounds.append([task for task in np.split(blocks, np.unique(cuts)) if len(task)])
+    return rounds
 
 
 def thin_to_radius(
@@ -189,7 +196,7 @@ def thin_to_radius(
         codes: (N,) sorted Morton codes, distinct, nothing above bit 47.
         confidence: (N,) uint8; inside a cell the larger goes first.
         radius: grid steps, at least 1.
-        pool: runs the shards; its size does not change the result.
+        pool: runs the blocks; its size does not change the result.
         workspace: holds what grows with N.
 
     Returns:
@@ -201,21 +208,18 @@ def thin_to_radius(
     bricks = count_bricks(codes, starts, shift)
     cells: I32 = workspace.empty(64 * bricks, np.int32).reshape(-1, 64)
     index, table = build_bricks(codes, starts, shift, cells)
-    # Bounds of the shards: equal shares of the points, as codes of cells.
-    firsts = codes[np.linspace(0, len(codes), SHARDS, endpoint=False).astype(np.int64)]
-    bounds = np.unique(np.concatenate([np.zeros(1, np.uint64), firsts >> np.uint64(shift)]))
-    shard_of, border = np.zeros(count, np.uint8), np.zeros(count, np.uint8)
-    _mark_borders(codes, starts, shift, (1 << (16 - shift // 3)) - 1, bounds, shard_of, border)
+    block_starts = runs_of_cells(codes, starts, shift + _BLOCK_BITS)
     chosen, counts = workspace.empty(len(codes), np.int32), np.zeros(count, np.int32)
+    limit = int(np.ceil(radius * radius))
 
-    def run(which: int) -> None:
-        _thin_cells(
-            which, shard_of, border, codes, confidence, starts, shift, index, cells, table,
-            chosen, counts, radius,
+    def run(blocks: I64) -> None:
+        _thin_blocks(
+            blocks, block_starts, codes, confidence, starts, shift, index, cells, table, chosen,
+            counts, limit,
         )  # fmt: skip
 
-    run(-1)
-    list(pool.map(run, range(len(bounds))))
+    for tasks in _rounds(codes, starts, block_starts, shift + _BLOCK_BITS):
+        list(pool.map(run, tasks))
     kept: Bools = workspace.empty(len(codes), np.bool_)
     kept[:] = False
     _mark_kept(starts, chosen, counts, kept)

@@ -15,7 +15,7 @@ from epipar_export.morton import U64, compact, encode, occupied_by_level
 from epipar_export.workspace import Workspace
 from epipar_scene.arrays import U8, Bools
 
-SAMPLE_POINTS = 400_000
+SAMPLE_POINTS = 240_000
 SAMPLE_RUNS = 24
 
 
@@ -56,6 +56,7 @@ def thin_to_count(
     if len(codes) > 2 * SAMPLE_POINTS:
         radius = _radius_by_sample(codes, confidence, limit, radius, pool)
     best: Thinned | None = None
+    search = _RadiusSearch()
     for _ in range(8):
         check()
         kept = thin_to_radius(codes, confidence, radius, pool, workspace)
@@ -64,10 +65,29 @@ def thin_to_count(
             best = Thinned(kept, radius)
         if 0.9 * limit <= count <= limit:
             break
-        if best is not None and (count > limit or radius <= 1.0):
+        if radius <= 1.0:
             break
-        radius = max(1.0, radius * (count / (0.96 * limit)) ** 0.5)
+        radius = search.next(radius, count / (0.93 * limit))
     return best if best is not None else _cut(kept, radius, limit)
+
+
+@dataclass(slots=True)
+class _RadiusSearch:
+    """Finds the radius that leaves as many points as wanted: they fall like a power of it.
+
+    The power is 2 on surfaces and less where points are already apart; two tries tell.
+    """
+
+    _power: float = 2.0
+    _last: tuple[float, float] | None = None
+
+    def next(self, radius: float, ratio: float) -> float:
+        """Return the next radius to try after one that left `ratio` times as many as wanted."""
+        if self._last is not None and radius != self._last[0] and min(ratio, self._last[1]) > 0:
+            power = np.log(self._last[1] / ratio) / np.log(radius / self._last[0])
+            self._power = float(np.clip(power, 1.0, 3.0))
+        self._last = radius, ratio
+        return max(1.0, radius * ratio ** (1 / self._power))
 
 
 def _radius_by_sample(
@@ -80,6 +100,7 @@ def _radius_by_sample(
     some, their_confidence = codes[rows], confidence[rows]
     wanted = 0.925 * limit / len(codes)
     in_memory = Workspace(Path())
+    search = _RadiusSearch()
     for _ in range(6):
         kept = thin_to_radius(some, their_confidence, radius, pool, in_memory)
         inner = np.empty(len(some), np.bool_)
@@ -87,7 +108,7 @@ def _radius_by_sample(
         if inner.mean() < 0.05:
             inner[:] = True
         ratio = float(kept[inner].mean()) / wanted
-        radius = max(1.0, radius * ratio**0.5)
+        radius = search.next(radius, ratio)
         if abs(ratio - 1) < 0.02:
             break
     return radius
