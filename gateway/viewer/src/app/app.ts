@@ -124,12 +124,18 @@ export class App extends Part {
     const current = (views: ViewName[]): 'page' | typeof nothing =>
       views.includes(view) ? 'page' : nothing;
     const other = this.app.theme.shown === 'dark' ? 'light' : 'dark';
+    // A page of files alone has no scenes, jobs and uploads behind it.
+    const isAlone = view === 'view';
     return html`<header class="header">
-      <a class="brand" href="#/">${icon('logo', 24)}<span>Epipar</span></a>
-      <nav class="nav" aria-label="Main">
-        <a href="#/" aria-current=${current(['scenes', 'scene'])}>Scenes</a>
-        <a href="#/jobs" aria-current=${current(['jobs', 'job'])}>Jobs</a>
-      </nav>
+      ${
+        isAlone
+          ? html`<span class="brand alone">${icon('logo', 24)}<span>Epipar</span></span>`
+          : html`<a class="brand" href="#/">${icon('logo', 24)}<span>Epipar</span></a>
+              <nav class="nav" aria-label="Main">
+                <a href="#/" aria-current=${current(['scenes', 'scene'])}>Scenes</a>
+                <a href="#/jobs" aria-current=${current(['jobs', 'job'])}>Jobs</a>
+              </nav>`
+      }
       <button
         class="button plain square"
         aria-label="Use ${other} colours"
@@ -140,9 +146,13 @@ export class App extends Part {
       >
         ${icon(other === 'dark' ? 'moon' : 'sun')}
       </button>
-      <button class="button primary" @click=${this.pick}>
-        ${icon('plus')}<span class="upload-word">New scene</span>
-      </button>
+      ${
+        isAlone
+          ? nothing
+          : html`<button class="button primary" @click=${this.pick}>
+              ${icon('plus')}<span class="upload-word">New scene</span>
+            </button>`
+      }
     </header>`;
   }
 
@@ -245,11 +255,13 @@ export class App extends Part {
     let depth = 0;
     const hasFiles = (event: DragEvent): boolean =>
       event.dataTransfer?.types.includes('Files') ?? false;
+    // A page of files alone takes no files; it is not replaced by one either.
+    const isWelcome = (): boolean => this.route.view !== 'view';
     window.addEventListener('dragenter', (event) => {
-      if (hasFiles(event)) this.dropping = ++depth > 0;
+      if (hasFiles(event)) this.dropping = ++depth > 0 && isWelcome();
     });
     window.addEventListener('dragleave', (event) => {
-      if (hasFiles(event)) this.dropping = --depth > 0;
+      if (hasFiles(event)) this.dropping = --depth > 0 && isWelcome();
     });
     window.addEventListener('dragover', (event) => {
       if (hasFiles(event)) event.preventDefault();
@@ -259,6 +271,7 @@ export class App extends Part {
       this.dropping = false;
       if (!event.dataTransfer || !hasFiles(event)) return;
       event.preventDefault();
+      if (!isWelcome()) return;
       void filesOfDrop(event.dataTransfer).then((files) => this.take(files));
     });
   }

@@ -20,12 +20,16 @@ _VIEW = """\
 Show a scene in the browser: a scene folder or a completion of it, an export folder, a tileset.json
 or a .glb. The address is printed and served until Ctrl-C; nothing outside of that folder is.
 
+The page of a scene folder offers all of its exports and completions, and a slider that compares a
+completion with what was before. Where an export has a surface (epipar export --surface), the page
+shows points, the surface or both, lit or not.
+
 With --address SCENE is one of a running suite, and its page is printed.
 """
 _VIEW_EXAMPLES = """\
 examples:
   epipar view kitchen --open
-  epipar view kitchen/completions/default
+  epipar view kitchen/completions/default    alone
   epipar view downloads/scene_medium.glb
   epipar view kitchen --address 127.0.0.1:8080
 """

@@ -80,7 +80,8 @@ class SceneInfo:
         timings: seconds by stage.
         metrics: further numbers by name, such as "reprojection_error_px".
         created: UTC time, ISO 8601 with a final Z.
-        schema_version: of this file; only 1 is known.
+        schema_version: of this file; only 1 is known. It is raised when a field changes its
+            meaning or goes; a field that is only added leaves it, and older readers ignore it.
 
     Raises:
         ValueError: a value is out of its range; the message begins with the field's name.
@@ -127,15 +128,16 @@ class SceneInfo:
 
     @classmethod
     def from_json(cls, value: JsonObject, *, file: str | Path = FILE_NAME) -> SceneInfo:
-        """Read scene.json's object; every field must be there and no other.
+        """Read scene.json's object; every field must be there.
+
+        A field that this version does not know was added by a newer one without changing what the
+        others mean, else schema_version had been raised: it is ignored, and to_json leaves it out.
 
         Raises:
-            SceneFormatError: schema_version is unknown, a field is missing, unknown or of another
-                type, or a value is out of its range.
+            SceneFormatError: schema_version is unknown, a field is missing or of another type, or
+                a value is out of its range.
         """
-        version = value.get("schema_version", "missing")
-        if version != SCHEMA_VERSION or isinstance(version, bool):
-            raise SceneFormatError(file, "schema_version", version, str(SCHEMA_VERSION))
+        _check_version(file, value.get("schema_version", "missing"))
         _check_keys(file, "", value, cls)
         typed = {name: _typed(file, name, value[name], *kind) for name, kind in _KINDS.items()}
         for name in ("source", "engine", "counts"):
@@ -182,12 +184,18 @@ def _check_sha256(name: str, seen: str) -> None:
     _check(name, seen, bool(_SHA256.fullmatch(seen)), "64 lower-case hex digits")
 
 
+def _check_version(file: str | Path, version: Any) -> None:
+    if version == SCHEMA_VERSION and not isinstance(version, bool):
+        return
+    wanted = str(SCHEMA_VERSION)
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        wanted += ", which is all that this version of Epipar reads: a newer one wrote the scene"
+    raise SceneFormatError(file, "schema_version", version, wanted)
+
+
 def _check_keys(file: str | Path, prefix: str, value: JsonObject, kind: Any) -> None:
-    wanted = {f.name for f in fields(kind)}
-    for missing in sorted(wanted - value.keys()):
+    for missing in sorted({f.name for f in fields(kind)} - value.keys()):
         raise SceneFormatError(file, prefix + missing, "missing", "present")
-    for unknown in sorted(value.keys() - wanted):
-        raise SceneFormatError(file, prefix + unknown, "an unknown field", "absent")
 
 
 def _typed(file: str | Path, name: str, value: Any, kind: Any, wanted: str) -> Any:
@@ -203,7 +211,8 @@ def _part(file: str | Path, name: str, value: JsonObject, kind: Callable[..., _P
         is_text = f.type == "str"
         wanted = "text" if is_text else "a whole number"
         _typed(file, f"{name}.{f.name}", value[f.name], str if is_text else int, wanted)
-    return _built(file, lambda: kind(**value))
+    known = {f.name: value[f.name] for f in fields(kind)}  # type: ignore[arg-type]  # as above
+    return _built(file, lambda: kind(**known))
 
 
 def _built(file: str | Path, build: Callable[[], _Part]) -> _Part:

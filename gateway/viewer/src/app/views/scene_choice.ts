@@ -2,12 +2,20 @@
 import { html, nothing, type TemplateResult } from 'lit';
 import { Scene_State, type Scene } from '../../gen/epipar/scene/v1/scene_service_pb';
 import { icon } from '../ui/icons';
-import type { Model } from './scene_models';
+
+/** One thing that can be chosen. */
+export interface Choice {
+  /** Stands in the address: the export's name, or "completion/export". */
+  readonly key: string;
+  readonly title: string;
+  /** Whose it is; "" for the scene's own. */
+  readonly completion: string;
+}
 
 /** What can be shown, one of it chosen; and whether it stands beside what was before. */
 export function choiceSection(
-  models: readonly Model[],
-  model: Model,
+  models: readonly Choice[],
+  model: Choice,
   compared: boolean,
   choose: (key: string) => void,
   compare: (wanted: boolean) => void,

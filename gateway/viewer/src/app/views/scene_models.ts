@@ -4,16 +4,13 @@ import type { Completion, Export, Scene } from '../../gen/epipar/scene/v1/scene_
 import { millis, sentence } from '../format';
 import { newRequestId } from '../jobs/starter';
 import { fileUrl, findFile } from './files';
+import type { Choice } from './scene_choice';
 import type { Shown } from './stage';
 import type { FilledCounts } from './stage_foot';
 
 /** One thing that the viewer can show. */
-export interface Model {
-  /** Stands in the address: the export's name, or "completion/export". */
-  readonly key: string;
-  readonly title: string;
+export interface Model extends Choice {
   readonly export: Export;
-  readonly completion: string;
   readonly src: string;
 }
 

@@ -3,6 +3,7 @@
 /** A viewer that tells and takes its camera. */
 interface Movable extends HTMLElement {
   viewState: unknown;
+  readonly stats: { readonly firstPixelsMs: number };
 }
 
 const isMovable = (element: HTMLElement): element is Movable => 'viewState' in element;
@@ -15,8 +16,9 @@ const isMovable = (element: HTMLElement): element is Movable => 'viewState' in e
  */
 export function keepTogether(one: HTMLElement, other: HTMLElement): (() => void) | undefined {
   if (!isMovable(one) || !isMovable(other)) return undefined;
+  // Before its first points a viewer stands nowhere, and whoever followed it there saw nothing.
   const copy = (from: Movable, to: Movable) => (): void => {
-    to.viewState = from.viewState;
+    if (from.stats.firstPixelsMs > 0) to.viewState = from.viewState;
   };
   const toOther = copy(one, other);
   const toOne = copy(other, one);

@@ -14,6 +14,7 @@ import numpy as np
 
 from epipar_inpaint.fusion.aggregate import choose_labels
 from epipar_inpaint.fusion.alignment import Tolerances
+from epipar_inpaint.fusion.faces import Faces
 from epipar_inpaint.fusion.freespace import FINE_STEPS, STEPS, FreeSpans
 from epipar_inpaint.fusion.holes import FREE, SKY_LABEL, Hole, find_holes, ring_px
 from epipar_inpaint.fusion.likeness import unlike_own_surface
@@ -40,6 +41,7 @@ _UNLIKE, _MOST_UNLIKE = 0.6, 2.5  # a deviation of colour beyond the first
 _LIKENESS = 1.5
 _STEP, _MOST_STEP = 30.0, 3.0
 _COLOR_SOURCES = 5
+_FACE = 1.0
 _PROBES = 6  # views that are asked whether something may stand before a label
 
 
@@ -64,6 +66,7 @@ class Surroundings:
 
     Attributes:
         planes: (P, 4) of the world.
+        faces: where they go on unseen.
         others: views that are asked, the nearest first.
         depths: working depth of each, as it came or as it is filled by now.
         tolerances: how far right values may be apart.
@@ -71,6 +74,7 @@ class Surroundings:
     """
 
     planes: F64
+    faces: Faces
     others: list[View]
     depths: list[F32]
     tolerances: Tolerances
@@ -107,6 +111,7 @@ def fill_unseen(target: View, depth: F32, todo: Bools, around: Surroundings) -> 
         mine = candidates[:labels, start:end]
         at = hole.pixels.rows, hole.pixels.columns
         cost = unary[:labels, start:end] + _prior(hole, mine, target.color_known[at])
+        cost -= _FACE * _favours(target, hole, around.faces)
         rows = np.ascontiguousarray(cost.T, dtype=np.float32)
         logs = np.ascontiguousarray(np.log(mine).T, dtype=np.float32)
         best = choose_labels(rows, logs, colors[at], hole.pixels)
@@ -197,6 +202,15 @@ def _color_cost(ballot: Ballot, around: Surroundings) -> F32:
             color_of_unknown=True,
         )
     return np.asarray(np.minimum(votes.color_error / _GREYS_A_UNIT, _MOST_COLOR), np.float32)
+
+
+def _favours(target: View, hole: Hole, faces: Faces) -> F32:
+    """Return (L, N) how much speaks for a label because its plane goes on there."""
+    out = np.zeros((len(hole.labels), len(hole.pixels)), np.float32)
+    for place, label in enumerate(hole.labels):
+        if label >= 0:
+            out[place] = faces.favours(int(label), target.camera, hole.pixels)
+    return out
 
 
 def _prior(hole: Hole, depths: F32, colored: Bools) -> F32:

@@ -17,6 +17,7 @@ import numpy as np
 from epipar_inpaint.engine import CompletionRequest, CompletionResult, Preview
 from epipar_inpaint.fusion.alignment import Tolerances
 from epipar_inpaint.fusion.completed_info import completed_info
+from epipar_inpaint.fusion.faces import Faces, find_faces
 from epipar_inpaint.fusion.hidden import Hidden, find_hidden
 from epipar_inpaint.fusion.output import Output
 from epipar_inpaint.fusion.planes import find_planes, points_a_view, points_of_view
@@ -87,9 +88,9 @@ class Run:
             everyone = range(len(self._store))
             self._each("reproject", "seen", everyone, stages.see, self._workers)
         with self._timed("planes"):
-            planes, hidden = self._search(stages)
+            planes, hidden, faces = self._search(stages)
         with self._timed("depth"):
-            self._deepen(stages, planes, hidden)
+            self._deepen(stages, planes, hidden, faces)
         return stages, planes
 
     def _align(self) -> Stages:
@@ -104,8 +105,8 @@ class Run:
             seed=self._seed,
         )
 
-    def _search(self, stages: Stages) -> tuple[F64, Hidden]:
-        """Find the planes of the world, and what stands unseen in the holes."""
+    def _search(self, stages: Stages) -> tuple[F64, Hidden, Faces]:
+        """Find the planes of the world, and what stands or goes on unseen in the holes."""
         store, work = self._store, self._work
         self._report("planes", 0, 2, "searches")
         if not work.has("planes", _ALL):
@@ -126,11 +127,17 @@ class Run:
                 hidden = find_hidden(store, stages.sources, stages.tolerances.depth)
             work.save("bodies", _ALL, hidden.layer())
         hidden = Hidden.of(work.load("bodies", _ALL))
-        note = f"{len(planes)} planes, {len(hidden.bodies)} bodies"
+        if not work.has("faces", _ALL):
+            found_faces = Faces.none()
+            if not self._refuse_hidden:
+                found_faces = find_faces(store, planes, stages.tolerances)
+            work.save("faces", _ALL, found_faces.layer())
+        faces = Faces.of(work.load("faces", _ALL))
+        note = f"{len(planes)} planes, {len(hidden.bodies)} bodies, {len(faces.every)} faces"
         self._report("planes", 2, 2, "searches", note)
-        return planes, hidden
+        return planes, hidden, faces
 
-    def _deepen(self, stages: Stages, planes: F64, hidden: Hidden) -> None:
+    def _deepen(self, stages: Stages, planes: F64, hidden: Hidden, faces: Faces) -> None:
         """Fill depth view after view, so that each sees the earlier fill."""
         order = self._order(
             [
@@ -146,7 +153,7 @@ class Run:
         filled: set[int] = set()
 
         def fill(k: int) -> None:
-            stages.deepen(k, filled, planes, hidden)
+            stages.deepen(k, filled, planes, hidden, faces)
 
         for done, k in enumerate(order):
             self._report("depth", done, len(order), "views")

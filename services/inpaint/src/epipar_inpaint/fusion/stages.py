@@ -15,6 +15,7 @@ from epipar_inpaint.fusion.alignment import Tolerances
 from epipar_inpaint.fusion.atlas import Painted, paint_canvas, render
 from epipar_inpaint.fusion.charts import Chart, OnPlane, make_charts
 from epipar_inpaint.fusion.colors import Gathered, to_bytes
+from epipar_inpaint.fusion.faces import Faces
 from epipar_inpaint.fusion.heldout import beats_per_view
 from epipar_inpaint.fusion.hidden import Hidden, body_depth, parts_of
 from epipar_inpaint.fusion.labels import BODY, KNOWN, REPROJECTED, Surroundings, fill_unseen
@@ -61,12 +62,22 @@ class Stages:
         refuse = np.full(target.depth.shape, self.refuse_hidden)
         self.store.put("seen", j, self._seen(target, target.depth, others, [], set(), refuse))
 
-    def deepen(self, j: int, filled: set[int], planes: F64, hidden: Hidden) -> None:
+    def deepen(
+        self, j: int, filled: set[int], planes: F64, hidden: Hidden, faces: Faces
+    ) -> None:
         """Make the layer "depth": bodies, what the views in `filled` have by now, planes, free."""
         target = self.store.view(j)
         seen = self.store.layer("seen", j)
         depth, kind, support = seen["depth"], seen["kind"], seen["support"]
         certainty = np.zeros(depth.shape, np.float32)
+        if faces.every:
+            depth, kind, support = depth.copy(), kind.copy(), support.copy()
+            taken = Pixels.of(kind == REPROJECTED)
+            at = taken.rows, taken.columns
+            limit = depth[at] * (1 - 2 * self.tolerances.depth)
+            again = taken.only(faces.hides(target.camera, taken, limit))
+            for layer in (depth, kind, support):
+                layer[again.rows, again.columns] = 0
         if (target.depth_hole & (depth <= 0)).any():
             others = [self.store.view(k) for k in self.sources[j]]
             depth, kind, explained = self._stand(j, depth, kind, hidden)
@@ -87,12 +98,12 @@ class Stages:
                 support = np.where(fresh, again["support"], support)
             todo = target.depth_hole & (depth <= 0)
             around = Surroundings(
-                planes, others, [view.depth for view in others], self.tolerances, self.refuse_hidden
+                planes, faces, others, [v.depth for v in others], self.tolerances, self.refuse_hidden
             )
             labelled = fill_unseen(target, depth, todo, around)
             depth = np.where(todo, labelled.depth, depth).astype(np.float32)
             kind = np.where(todo, labelled.kind, kind).astype(np.uint8)
-            certainty = labelled.certainty
+            certainty = np.where(todo, labelled.certainty, certainty)
         near = self.tolerances.plane
         depth = snapped(depth, kind == REPROJECTED, target.camera, planes, near)
         layer = {"depth": depth, "kind": kind, "support": support, "certainty": certainty}
