@@ -167,8 +167,14 @@ def surface_cloud(count: int, seed: int = 1, *, provenance: bool = False) -> Poi
     )
 
 
+@pytest.fixture(scope="session")
+def make_scene_info() -> Callable[[int], SceneInfo]:
+    """The maker of scene.json, scene_info."""
+    return scene_info
+
+
 def scene_info(frames: int) -> SceneInfo:
-    """The scene.json of a test scene."""
+    """The scene.json of a test scene of so many frames."""
     return SceneInfo(
         content_hash="5" * 64,
         source=SceneSource("clip.mp4", "a" * 64, 1000),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
@@ -12,12 +11,12 @@ from typing import Any
 
 import brotli  # type: ignore[import-untyped]  # it has no types
 import numpy as np
-import pytest
 import zstandard
 
 from epipar_export import (
     bricks,
     bucket_sort,
+    codecs,
     color,
     darts,
     filtered_color,
@@ -32,7 +31,6 @@ from epipar_export.manifest import export_hash
 from epipar_export.options import ExportOptions, OutlierRemoval
 from epipar_export.surface import blocks, extract, fuse, mesh, paint, views
 from epipar_export.warm import warm
-from epipar_kit.errors import CorruptArtifactError, EpiparError, NotFoundError, NotReadyError
 from epipar_kit.work import ResultEvent, run_work
 from epipar_scene.clouds import PointCloud, cloud_from_frames
 from epipar_scene.folder import SceneFolder
@@ -120,53 +118,6 @@ def test_an_interrupted_export_is_replaced(make_cloud: MakeCloud, tmp_path: Path
     assert not (tmp_path / "scene_full.glb.zst").exists()
 
 
-@pytest.mark.parametrize("count", [1, 2])
-def test_a_cloud_of_hardly_any_points_is_exported(
-    count: int, make_cloud: MakeCloud, tmp_path: Path
-) -> None:
-    result = export_cloud(make_cloud(count), tmp_path)
-    assert [level.points for level in result.levels] == [count] * 3
-
-
-def test_equal_points_become_one_the_most_confident(tmp_path: Path) -> None:
-    positions = np.full((100, 3), 7.25, np.float32)
-    colors = np.repeat(np.arange(100, dtype=np.uint8)[:, None], 3, axis=1)
-    confidence = np.arange(100, dtype=np.uint8) % 98
-    result = export_cloud(PointCloud(positions, colors, confidence), tmp_path)
-    assert result.levels[2].points == 1
-    cloud = read_ply(tmp_path / "cloud.ply")
-    assert cloud.positions.tolist() == [[7.25, 7.25, 7.25]]
-    assert (cloud.colors.tolist(), cloud.confidence.tolist()) == ([[97] * 3], [97])
-    assert content_of(tmp_path)["counts"]["merged_points"] == 99
-
-
-@pytest.mark.parametrize("scale", [1e-30, 1e30])
-def test_tiny_and_huge_clouds_are_exported(
-    scale: float, make_cloud: MakeCloud, tmp_path: Path
-) -> None:
-    cloud = make_cloud(300)
-    scaled = PointCloud(
-        (cloud.positions * scale).astype(np.float32), cloud.colors, cloud.confidence
-    )
-    export_cloud(scaled, tmp_path)
-    back = read_ply(tmp_path / "cloud.ply").positions.astype(float)
-    assert np.abs(np.sort(back[:, 0]) / scale - np.sort(cloud.positions[:, 0])).max() < 1e-3
-
-
-def test_far_outliers_of_a_scene_do_not_waste_the_grid(
-    make_scene: MakeScene, tmp_path: Path
-) -> None:
-    scene = make_scene(tmp_path / "scene")
-    depth = np.load(scene / "depth/frame_00002.npy")
-    depth[5, 8] = 1e6
-    np.save(scene / "depth/frame_00002.npy", depth)
-    (tmp_path / "out").mkdir()
-    export_scene(ExportRequest(scene, tmp_path / "out"))
-    content = content_of(tmp_path / "out")
-    assert content["counts"]["far_points"] == 1
-    assert content["grid"]["step"] < 1e-3
-
-
 def test_statistical_outliers_are_removed_and_counted(
     make_cloud: MakeCloud, tmp_path: Path
 ) -> None:
@@ -205,69 +156,6 @@ def test_precompressed_siblings_unpack_to_their_files(
         assert len(data) < len(whole)
 
 
-def damage_depth(scene: Path) -> None:
-    (scene / "depth/frame_00002.npy").write_bytes(b"not an array")
-
-
-def lose_image(scene: Path) -> None:
-    (scene / "images/frame_00001.png").unlink()
-
-
-def poison_depth(scene: Path) -> None:
-    depth = np.load(scene / "depth/frame_00001.npy")
-    depth[3, 3] = math.nan
-    np.save(scene / "depth/frame_00001.npy", depth)
-
-
-def damage_image(scene: Path) -> None:
-    path = scene / "images/frame_00003.png"
-    path.write_bytes(path.read_bytes()[:200])
-
-
-def unfinish(scene: Path) -> None:
-    (scene / "scene.json").unlink()
-
-
-@pytest.mark.parametrize(
-    ("damage", "kind", "reason"),
-    [
-        (damage_depth, CorruptArtifactError, "CORRUPT_ARTIFACT"),
-        (lose_image, CorruptArtifactError, "CORRUPT_ARTIFACT"),
-        (poison_depth, CorruptArtifactError, "CORRUPT_ARTIFACT"),
-        (damage_image, CorruptArtifactError, "CORRUPT_ARTIFACT"),
-        (unfinish, NotReadyError, "SCENE_INCOMPLETE"),
-    ],
-)
-def test_a_damaged_scene_is_a_typed_error_without_a_manifest(
-    damage: Callable[[Path], None],
-    kind: type[EpiparError],
-    reason: str,
-    make_scene: MakeScene,
-    tmp_path: Path,
-) -> None:
-    scene = make_scene(tmp_path / "scene")
-    damage(scene)
-    (tmp_path / "out").mkdir()
-    with pytest.raises(kind) as caught:
-        export_scene(ExportRequest(scene, tmp_path / "out"))
-    assert caught.value.reason == reason
-    assert str(tmp_path) not in str(caught.value)
-    assert list((tmp_path / "out").iterdir()) == []
-
-
-def test_a_missing_scene_and_one_without_depth_are_typed_errors(
-    make_scene: MakeScene, tmp_path: Path
-) -> None:
-    with pytest.raises(NotFoundError, match="'nowhere' does not exist"):
-        export_scene(ExportRequest(tmp_path / "nowhere", tmp_path))
-    scene = make_scene(tmp_path / "blind", known=False)
-    with pytest.raises(NotReadyError) as caught:
-        export_scene(ExportRequest(scene, tmp_path))
-    assert caught.value.reason == "SCENE_EMPTY"
-    with pytest.raises(NotReadyError):
-        export_cloud(PointCloud.empty(), tmp_path)
-
-
 async def test_a_job_in_a_child_process_gives_the_same_result(
     make_scene: MakeScene, tmp_path: Path
 ) -> None:
@@ -298,7 +186,7 @@ def test_warming_up_leaves_nothing_to_compile(
 
 def all_kernels() -> dict[str, Any]:
     modules = (
-        bricks, bucket_sort, color, darts, filtered_color, grid, morton, order, thin,
+        bricks, bucket_sort, codecs, color, darts, filtered_color, grid, morton, order, thin,
         blocks, extract, fuse, mesh, paint, views,
     )  # fmt: skip
     return {

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from epipar_export.bucket_sort import sort_distinct
+from epipar_export.bucket_sort import PackedPart, sort_distinct
+from epipar_export.collect import Collector
 from epipar_export.grid import Grid, grid_over, quantise
 from epipar_export.morton import (
     CODE_MASK,
@@ -17,6 +19,8 @@ from epipar_export.morton import (
     coordinates_from_codes,
     merge_best,
 )
+from epipar_export.workspace import Workspace
+from epipar_scene.clouds import PointCloud
 
 coordinates = st.integers(1, 60).flatmap(
     lambda n: arrays(np.uint16, (n, 3), elements=st.integers(0, 65535))
@@ -81,10 +85,38 @@ def test_sorting_keeps_the_most_confident_point_of_each_code_else_the_first(
     marks = rng.integers(0, 6, count).astype(np.uint64) << np.uint64(48)
     with ThreadPoolExecutor(2) as pool:
         cut = np.array_split(np.arange(count), parts)
-        runs = [((codes | marks)[part].copy(), values[part].copy()) for part in cut]
-        keys, kept = sort_distinct(runs, bits, pool)
+        runs = [PackedPart((codes | marks)[part].copy(), values[part].copy()) for part in cut]
+        (keys, kept), seen = sort_distinct(runs, bits, pool)
+    assert seen == count
     assert ((keys & np.uint64(CODE_MASK)).tolist(), kept.tolist()) == best_of(codes, values)
     assert np.array_equal(keys, (codes | marks)[(kept & np.uint32(0xFFFFFF)).astype(np.int64)])
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(1, 3000), st.sampled_from([8, 14, 16]), st.booleans(), st.integers(0, 2**32 - 1))
+def test_a_cloud_that_comes_alone_gives_what_it_gives_in_pieces(
+    count: int, bits: int, has_provenance: bool, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    cloud = PointCloud(
+        rng.uniform(-1.1, 1.1, (count, 3)).astype(np.float32),
+        rng.integers(0, 256, (count, 3), dtype=np.uint8),
+        rng.integers(0, 256, count, dtype=np.uint8),
+        rng.integers(0, 6, count, dtype=np.uint8) if has_provenance else None,
+    )
+    grid = grid_over(np.full(3, -1.0), np.full(3, 1.0), bits)
+    with ThreadPoolExecutor(2) as pool:
+        alone = Collector(grid, 10_000, pool, Workspace(Path()), count)
+        alone.add(cloud)
+        pieces = Collector(grid, 10_000, pool, Workspace(Path()))
+        for part in np.array_split(np.arange(count), 3):
+            pieces.add(cloud.take(part))
+        one, other = alone.finish(), pieces.finish()
+    assert np.array_equal(one.keys, other.keys)
+    assert np.array_equal(one.values, other.values)
+    assert one.source_points == other.source_points == count
+    assert one.outside_points == other.outside_points
+    assert one.merged_points == other.merged_points
 
 
 @settings(deadline=None)

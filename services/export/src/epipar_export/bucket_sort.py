@@ -7,7 +7,9 @@ bucket is then small enough to be radix sorted in the processor's cache, on any 
 from __future__ import annotations
 
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -24,6 +26,35 @@ _INSERTION = 32
 
 Run = tuple[U64, U32]
 """Keys and values of points, as in GridPoints."""
+
+
+class Part(Protocol):
+    """Some of the points to sort."""
+
+    def count(self, shift: int, buckets: int) -> I64:
+        """Count the points of each bucket: of each value of code >> shift."""
+
+    def scatter(self, shift: int, places: I64, keys: U64, values: U32) -> None:
+        """Write the points from their bucket's place on, which moves behind them."""
+
+
+_Part = TypeVar("_Part", bound=Part)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PackedPart:
+    """Points as keys and values."""
+
+    keys: U64
+    values: U32
+
+    def count(self, shift: int, buckets: int) -> I64:
+        """Count the points of each bucket; see Part."""
+        return count_buckets(self.keys, shift)
+
+    def scatter(self, shift: int, places: I64, keys: U64, values: U32) -> None:
+        """Write the points to their buckets; see Part."""
+        _scatter(self.keys, self.values, shift, places, keys, values)
 
 
 @jit
@@ -133,16 +164,19 @@ def bucket_shift(bits: int) -> int:
     return 3 * bits - BUCKET_BITS
 
 
-def sort_distinct(parts: list[Run], bits: int, pool: Executor) -> Run:
+def sort_distinct(parts: list[_Part], bits: int, pool: Executor) -> tuple[Run, int]:
     """Sort points by code; of the points of one code the most confident stays, else the first.
 
     Args:
-        parts: keys and values, in the order of input; the list is emptied.
+        parts: in the order of input; the list is emptied.
         bits: of the grid.
         pool: sorts in parallel; its size does not change the result.
+
+    Returns:
+        The points, and how many there were.
     """
     shift = bucket_shift(bits)
-    counts = np.stack(list(pool.map(lambda part: count_buckets(part[0], shift), parts)))
+    counts = np.stack(list(pool.map(lambda part: part.count(shift, BUCKETS), parts)))
     begins = np.zeros(BUCKETS + 1, np.int64)
     np.cumsum(counts.sum(axis=0), out=begins[1:])
     # Each part's points of a bucket lie behind those of the parts before it.
@@ -151,7 +185,7 @@ def sort_distinct(parts: list[Run], bits: int, pool: Executor) -> Run:
     values = np.empty(begins[-1], np.uint32)
 
     def scatter(number: int) -> None:
-        _scatter(*parts[number], shift, places[number], keys, values)
+        parts[number].scatter(shift, places[number], keys, values)
 
     list(pool.map(scatter, range(len(parts))))
     parts.clear()
@@ -166,5 +200,5 @@ def sort_distinct(parts: list[Run], bits: int, pool: Executor) -> Run:
     list(pool.map(sort, pairwise(cuts)))
     count = _close_gaps(begins, kept, keys, values)
     if count < 0.9 * len(keys):
-        return keys[:count].copy(), values[:count].copy()
-    return keys[:count], values[:count]
+        return (keys[:count].copy(), values[:count].copy()), int(begins[-1])
+    return (keys[:count], values[:count]), int(begins[-1])

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from epipar_export.bucket_sort import Run, sort_distinct
-from epipar_export.grid import Grid, quantise
+from epipar_export.bucket_sort import PackedPart, Run, sort_distinct
+from epipar_export.grid import Grid, WorldPart, quantise
 from epipar_export.morton import U64, merge_best
 from epipar_export.progress import Report, silent
 from epipar_export.runs import StoredRun, merge_runs, store_run
@@ -71,7 +71,7 @@ class Collector:
     report: Report = silent
     _held: Run | None = None
     _runs: list[StoredRun] = field(default_factory=list)
-    _pending: list[Run] = field(default_factory=list)
+    _pending: list[PackedPart] = field(default_factory=list)
     _pending_points: int = 0
     _source: int = 0
     _inside: int = 0
@@ -86,13 +86,16 @@ class Collector:
         """Add the points of one cloud, in slices on the pool's threads."""
         self._has_provenance |= cloud.provenance is not None
         self._source += len(cloud)
+        if 0 < len(cloud) == self.expected_points <= min(RUN_POINTS, self.memory_points):
+            # It comes alone: its points go to their buckets without being packed before.
+            self._keep(*sort_distinct(self._parts(cloud), self.grid.bits, self.pool))
+            return
         for run in self.pool.map(lambda part: self._quantised(cloud, part), _slices(len(cloud))):
             self.add_quantised(*run)
 
     def add_quantised(self, keys: U64, values: U32) -> None:
         """Add points that quantise() made."""
-        self._inside += len(keys)
-        self._pending.append((keys, values))
+        self._pending.append(PackedPart(keys, values))
         self._pending_points += len(keys)
         if self._pending_points >= min(RUN_POINTS, self.memory_points):
             self._flush()
@@ -132,11 +135,24 @@ class Collector:
             self.grid, cloud.positions[part], cloud.colors[part], cloud.confidence[part], provenance
         )
 
+    def _parts(self, cloud: PointCloud) -> list[WorldPart]:
+        none = np.zeros(0, np.uint8)
+        return [
+            WorldPart(
+                self.grid, cloud.positions[part], cloud.colors[part], cloud.confidence[part],
+                none if cloud.provenance is None else cloud.provenance[part],
+            )
+            for part in _slices(len(cloud))
+        ]  # fmt: skip
+
     def _flush(self) -> None:
         if not self._pending:
             return
-        run = sort_distinct(self._pending, self.grid.bits, self.pool)
-        self._pending_points = 0
+        parts, self._pending, self._pending_points = self._pending, [], 0
+        self._keep(*sort_distinct(parts, self.grid.bits, self.pool))
+
+    def _keep(self, run: Run, inside: int) -> None:
+        self._inside += inside
         self._held = run if self._held is None else merge_best(self._held, run)
         if len(self._held[0]) > self.memory_points:
             self._spill()

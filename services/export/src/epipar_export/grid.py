@@ -8,7 +8,7 @@ import numpy as np
 
 from epipar_export.kernels import Int, jit
 from epipar_export.morton import U64, encode
-from epipar_scene.arrays import F32, F64, U8, U16, U32
+from epipar_scene.arrays import F32, F64, I64, U8, U16, U32
 
 DEGENERATE_STEP = 1e-6
 """Step of the grid of a cloud without extent; any positive number would do."""
@@ -66,37 +66,112 @@ def box_of(positions: F32) -> F64:
 
 
 @jit
+def _step(positions: F32, row: Int, axis: Int, origin: F64, scale: float, limit: Int) -> Int:
+    """Return a point's coordinate along an axis, or -1 outside the grid."""
+    # World to glTF axes: y and z change sign.
+    world = np.float64(positions[row, axis])
+    along = world if axis == 0 else -world
+    step = np.floor((along - origin[axis]) * scale + 0.5)
+    return np.int64(step) if step >= 0 and step <= limit else np.int64(-1)
+
+
+@jit
+def _packed(colors: U8, confidence: U8, row: Int) -> Int:
+    return (
+        np.uint32(colors[row, 0])
+        | (np.uint32(colors[row, 1]) << np.uint32(8))
+        | (np.uint32(colors[row, 2]) << np.uint32(16))
+        | (np.uint32(confidence[row]) << np.uint32(24))
+    )
+
+
+@jit
 def _quantise(
     positions: F32, colors: U8, confidence: U8, provenance: U8, origin: F64,
     scale: float, limit: Int, keys: U64, values: U32,
 ) -> Int:  # fmt: skip
     count = 0
-    coordinates = np.zeros(3, np.int64)
     for i in range(len(positions)):
-        inside = True
-        for axis in range(3):
-            # World to glTF axes: y and z change sign.
-            world = np.float64(positions[i, axis])
-            along = world if axis == 0 else -world
-            step = np.floor((along - origin[axis]) * scale + 0.5)
-            if not (step >= 0 and step <= limit):
-                inside = False
-            else:
-                coordinates[axis] = np.int64(step)
-        if not inside:
+        x = _step(positions, i, 0, origin, scale, limit)
+        y = _step(positions, i, 1, origin, scale, limit)
+        z = _step(positions, i, 2, origin, scale, limit)
+        if min(x, y, z) < 0:
             continue
-        key = encode(coordinates[0], coordinates[1], coordinates[2])
+        key = encode(x, y, z)
         if len(provenance) > 0:
             key |= np.uint64(provenance[i]) << np.uint64(48)
         keys[count] = key
-        values[count] = (
-            np.uint32(colors[i, 0])
-            | (np.uint32(colors[i, 1]) << np.uint32(8))
-            | (np.uint32(colors[i, 2]) << np.uint32(16))
-            | (np.uint32(confidence[i]) << np.uint32(24))
-        )
+        values[count] = _packed(colors, confidence, i)
         count += 1
     return count
+
+
+@jit
+def _count_points(
+    positions: F32, origin: F64, scale: float, limit: Int, shift: Int, counts: I64
+) -> None:
+    for i in range(len(positions)):
+        x = _step(positions, i, 0, origin, scale, limit)
+        y = _step(positions, i, 1, origin, scale, limit)
+        z = _step(positions, i, 2, origin, scale, limit)
+        if min(x, y, z) >= 0:
+            counts[np.int64(encode(x >> shift, y >> shift, z >> shift))] += 1
+
+
+@jit
+def _scatter_points(
+    positions: F32, colors: U8, confidence: U8, provenance: U8, origin: F64,
+    scale: float, limit: Int, shift: Int, places: I64, keys: U64, values: U32,
+) -> None:  # fmt: skip
+    for i in range(len(positions)):
+        x = _step(positions, i, 0, origin, scale, limit)
+        y = _step(positions, i, 1, origin, scale, limit)
+        z = _step(positions, i, 2, origin, scale, limit)
+        if min(x, y, z) < 0:
+            continue
+        key = encode(x, y, z)
+        bucket = np.int64(key >> np.uint64(shift))
+        if len(provenance) > 0:
+            key |= np.uint64(provenance[i]) << np.uint64(48)
+        place = places[bucket]
+        places[bucket] = place + 1
+        keys[place] = key
+        values[place] = _packed(colors, confidence, i)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WorldPart:
+    """World points on their way to a grid's sorted set, quantised as they are scattered.
+
+    Attributes:
+        grid: points outside it are left out.
+        positions: (N, 3).
+        colors: (N, 3) sRGB.
+        confidence: (N,).
+        provenance: (N,) or, where there is none, (0,).
+    """
+
+    grid: Grid
+    positions: F32
+    colors: U8
+    confidence: U8
+    provenance: U8
+
+    def count(self, shift: int, buckets: int) -> I64:
+        """Count the points of each bucket: of each value of code >> shift."""
+        counts = np.zeros(buckets, np.int64)
+        _count_points(self.positions, *self._scale(), shift // 3, counts)
+        return counts
+
+    def scatter(self, shift: int, places: I64, keys: U64, values: U32) -> None:
+        """Write the points from their bucket's place on, which moves behind them."""
+        _scatter_points(
+            self.positions, self.colors, self.confidence, self.provenance, *self._scale(),
+            shift, places, keys, values,
+        )  # fmt: skip
+
+    def _scale(self) -> tuple[F64, float, int]:
+        return np.array(self.grid.origin), 1.0 / self.grid.step, (1 << self.grid.bits) - 1
 
 
 def quantise(

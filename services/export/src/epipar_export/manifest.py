@@ -14,7 +14,7 @@ from epipar_scene.content_hash import content_hash
 
 FILE_NAME = "export.json"
 SCHEMA_VERSION = 1
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Raised when the same options give other files; part of every content hash."""
 
 MEDIA_TYPES = {

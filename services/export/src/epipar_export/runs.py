@@ -12,7 +12,14 @@ from typing import BinaryIO
 
 import numpy as np
 
-from epipar_export.bucket_sort import BUCKETS, Run, bucket_shift, count_buckets, sort_distinct
+from epipar_export.bucket_sort import (
+    BUCKETS,
+    PackedPart,
+    Run,
+    bucket_shift,
+    count_buckets,
+    sort_distinct,
+)
 from epipar_export.progress import Report
 from epipar_export.workspace import Workspace, write_whole
 from epipar_scene.arrays import I64
@@ -81,9 +88,10 @@ def merge_runs(
     while first < BUCKETS:
         last = int(np.searchsorted(begins, begins[first] + block_points, side="right")) - 1
         last = max(last, first + 1)
-        parts = [part for run in runs if len((part := run.read(first, last))[0])]
+        packed = (PackedPart(*run.read(first, last)) for run in runs)
+        parts = [part for part in packed if len(part.keys)]
         if parts:
-            block = sort_distinct(parts, bits, pool)
+            block, _ = sort_distinct(parts, bits, pool)
             write_whole(keys, [block[0]])
             write_whole(values, [block[1]])
         report("merge", int(begins[last]), int(begins[-1]), "points", "")

@@ -20,7 +20,7 @@ from epipar_scene.arrays import F32, F64
 from epipar_scene.cameras import Intrinsics
 from epipar_scene.frames import Frame
 from epipar_scene.geometry import look_at
-from epipar_scene.scene_info import SceneCounts, SceneEngine, SceneInfo, SceneSource
+from epipar_scene.scene_info import SceneInfo
 from epipar_scene.writer import SceneWriter
 
 Ray = Callable[[F64, F64], F64]
@@ -115,42 +115,26 @@ class WriteWorld(Protocol):
     ) -> Path: ...
 
 
-def _write_world(
-    world: World,
-    root: Path,
-    grey: Callable[[int], int] = lambda _: 128,
-    frames: slice = slice(None),
-) -> Path:
-    writer = SceneWriter(root)
-    seen = list(zip(world.frames, world.depths, strict=True))[frames]
-    for number, (frame, depth) in enumerate(seen):
-        image = np.full((*depth.shape, 3), grey(number), np.uint8)
-        writer.write_image(frame.name, image, ".png")
-        writer.write_depth(frame.name, depth, np.full(depth.shape, 0.9, np.float32))
-    writer.finish(_scene_info(len(seen)), [frame for frame, _ in seen])
-    return root
-
-
-def _scene_info(frames: int) -> SceneInfo:
-    return SceneInfo(
-        content_hash="6" * 64,
-        source=SceneSource("clip.mp4", "a" * 64, 1000),
-        engine=SceneEngine("mvs", "1"),
-        options={},
-        scale="metric",
-        confidence_kind="SCORE",
-        counts=SceneCounts(frames, frames, frames),
-        unregistered=(),
-        timings={},
-        metrics={},
-        created="2026-01-01T00:00:00Z",
-    )
-
-
 @pytest.fixture(scope="session")
-def write_world() -> WriteWorld:
+def write_world(make_scene_info: Callable[[int], SceneInfo]) -> WriteWorld:
     """The writer of worlds."""
-    return _write_world
+
+    def write(
+        world: World,
+        root: Path,
+        grey: Callable[[int], int] = lambda _: 128,
+        frames: slice = slice(None),
+    ) -> Path:
+        writer = SceneWriter(root)
+        seen = list(zip(world.frames, world.depths, strict=True))[frames]
+        for number, (frame, depth) in enumerate(seen):
+            image = np.full((*depth.shape, 3), grey(number), np.uint8)
+            writer.write_image(frame.name, image, ".png")
+            writer.write_depth(frame.name, depth, np.full(depth.shape, 0.9, np.float32))
+        writer.finish(make_scene_info(len(seen)), [frame for frame, _ in seen])
+        return root
+
+    return write
 
 
 @pytest.fixture(scope="session")

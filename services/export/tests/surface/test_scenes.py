@@ -122,17 +122,23 @@ def test_memory_is_bounded_by_wider_voxels_and_that_is_said(
 
 
 @pytest.mark.parametrize(
-    ("voxel", "memory", "why"),
+    ("voxel", "memory", "frames", "why"),
     [
-        (1e-9, 128, "a pixel of this scene is"),
-        (0.009, 16, "more than the 16 MiB"),
-        (50.0, 1024, "at most"),
+        (1e-9, 128, 2, "a pixel of this scene is"),
+        (0.009, 16, 12, "more than the 16 MiB"),
+        (50.0, 1024, 2, "at most"),
     ],
 )
 def test_a_voxel_size_that_does_not_do_is_refused_and_told_what_would(
-    voxel: float, memory: int, why: str, room_world: World, write_world: WriteWorld, tmp_path: Path
+    voxel: float,
+    memory: int,
+    frames: int,
+    why: str,
+    room_world: World,
+    write_world: WriteWorld,
+    tmp_path: Path,
 ) -> None:
-    scene = write_world(room_world, tmp_path / "scene")
+    scene = write_world(room_world, tmp_path / "scene", frames=slice(frames))
     with pytest.raises(InvalidInputError, match=why) as caught:
         surface(scene, tmp_path / "out", voxel_size=voxel, memory_mib=memory)
     assert caught.value.reason == "BAD_OPTION"
