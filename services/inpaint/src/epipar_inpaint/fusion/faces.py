@@ -99,7 +99,9 @@ class Faces:
         for face in self.every:
             if face.number == plane:
                 share = face.in_view(camera, pixels)[1]
-                return np.where(share < 0, 0, np.minimum(2 * share - 1, _MOST_FAVOUR)).astype(np.float32)
+                return np.where(share < 0, 0, np.minimum(2 * share - 1, _MOST_FAVOUR)).astype(
+                    np.float32
+                )
         return np.zeros(len(pixels), np.float32)
 
     def layer(self) -> Layer:

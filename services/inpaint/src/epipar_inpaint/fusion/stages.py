@@ -62,9 +62,7 @@ class Stages:
         refuse = np.full(target.depth.shape, self.refuse_hidden)
         self.store.put("seen", j, self._seen(target, target.depth, others, [], set(), refuse))
 
-    def deepen(
-        self, j: int, filled: set[int], planes: F64, hidden: Hidden, faces: Faces
-    ) -> None:
+    def deepen(self, j: int, filled: set[int], planes: F64, hidden: Hidden, faces: Faces) -> None:
         """Make the layer "depth": bodies, what the views in `filled` have by now, planes, free."""
         target = self.store.view(j)
         seen = self.store.layer("seen", j)
@@ -98,7 +96,12 @@ class Stages:
                 support = np.where(fresh, again["support"], support)
             todo = target.depth_hole & (depth <= 0)
             around = Surroundings(
-                planes, faces, others, [v.depth for v in others], self.tolerances, self.refuse_hidden
+                planes,
+                faces,
+                others,
+                [v.depth for v in others],
+                self.tolerances,
+                self.refuse_hidden,
             )
             labelled = fill_unseen(target, depth, todo, around)
             depth = np.where(todo, labelled.depth, depth).astype(np.float32)
