@@ -86,7 +86,7 @@ class Faces:
         """Return nothing."""
         return cls(())
 
-    def hides(self, camera: Camera, pixels: Pixels, depth: F32) -> Bools:
+    def hides(self, camera: Camera, pixels: Pixels, depth: F32 | F64) -> Bools:
         """Return (N,) whether a face stands clearly before (N,) depths."""
         out = np.zeros(len(pixels), np.bool_)
         for face in self.every:
@@ -95,7 +95,7 @@ class Faces:
         return out
 
     def favours(self, plane: int, camera: Camera, pixels: Pixels) -> F32:
-        """Return (N,) how much speaks for a plane where pixels meet it, from -1 to 1."""
+        """Return (N,) how much speaks for a plane where pixels meet it, from -1 to .5."""
         for face in self.every:
             if face.number == plane:
                 share = face.in_view(camera, pixels)[1]
@@ -106,7 +106,7 @@ class Faces:
 
     def layer(self) -> Layer:
         """Return all of it as arrays."""
-        out: Layer = {}
+        out: dict[str, np.ndarray] = {}
         for number, face in enumerate(self.every):
             out[f"place_{number:02d}"] = np.concatenate(
                 [face.plane, face.origin, face.right, face.down, [face.number]]
@@ -118,11 +118,11 @@ class Faces:
     def of(cls, layer: Layer) -> Faces:
         """Return what layer() gave."""
         every = []
-        for number in range(len(layer) // 2):
-            place = layer[f"place_{number:02d}"]
-            share = layer[f"share_{number:02d}"]
-            number_ = int(place[13])
-            every.append(Face(number_, place[:4], place[4:7], place[7:10], place[10:13], share))
+        for at in range(len(layer) // 2):
+            place = layer[f"place_{at:02d}"]
+            share = layer[f"share_{at:02d}"]
+            number = int(place[13])
+            every.append(Face(number, place[:4], place[4:7], place[7:10], place[10:13], share))
         return cls(tuple(every))
 
 
@@ -141,7 +141,8 @@ class _Counted:
     @property
     def unknown(self) -> Bools:
         """(M,) nobody measures the plane there and nobody looks through it."""
-        return (self.on == 0) & (self.free == 0) & (self.masked >= _LEAST_MASKED)
+        open_ = (self.on == 0) & (self.free == 0)
+        return np.asarray(open_ & (self.masked >= _LEAST_MASKED), np.bool_)
 
 
 def find_faces(store: Store, planes: F64, tolerances: Tolerances) -> Faces:
