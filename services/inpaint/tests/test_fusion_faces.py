@@ -9,7 +9,8 @@ import pytest
 
 from epipar_inpaint.engine import CompletionRequest
 from epipar_inpaint.fusion.alignment import Tolerances
-from epipar_inpaint.fusion.faces import Faces, find_faces
+from epipar_inpaint.fusion.faces import Faces
+from epipar_inpaint.fusion.find_faces import find_faces
 from epipar_inpaint.fusion.pixels import Pixels
 from epipar_inpaint.fusion.run import Run
 from epipar_inpaint.fusion.store import Store, WorkFolder

@@ -4,8 +4,8 @@ The figures are shares of filled pixels within 5 % of the true depth in four roo
 benchmarks/completion (depth-only, removed, object, blobs with 1 % depth noise, surface with scales
 of +-3 %), by kind and by support or ring share; bodies a little less, as all of those were balls.
 Tables of three rooms were off by .002 to .008 (expected calibration error) in the fourth; measured
-by ``python -m benchmarks.completion.fit_confidence``. On a box, a cylinder and a clutter of another
-seed in the object's place, which it was not fitted to, this table was off by .007 to .012. A filled
+by ``python -m benchmarks.completion.fit_confidence``. Where a box, a cylinder and a ball in a
+clutter of another seed were put back, which it was not fitted to, this table was off by .007 to .012. A filled
 pixel is never more certain than the known ones of its view usually are.
 """
 

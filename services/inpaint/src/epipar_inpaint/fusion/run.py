@@ -19,7 +19,8 @@ from epipar_inpaint.fusion.alignment import Tolerances
 from epipar_inpaint.fusion.color_stages import ColorStages
 from epipar_inpaint.fusion.completed_info import completed_info
 from epipar_inpaint.fusion.depth_stages import DepthStages, World
-from epipar_inpaint.fusion.faces import Faces, find_faces
+from epipar_inpaint.fusion.faces import Faces
+from epipar_inpaint.fusion.find_faces import find_faces
 from epipar_inpaint.fusion.hidden import Hidden, find_hidden
 from epipar_inpaint.fusion.output import Output
 from epipar_inpaint.fusion.planes import find_planes, points_a_view, points_of_view
