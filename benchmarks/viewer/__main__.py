@@ -26,7 +26,7 @@ README = Path(__file__).with_name("README.md")
 MARK = "<!-- results: everything below is written by python -m benchmarks.viewer --write -->"
 SIZE = (1280, 720)
 FRAMES = 12
-LAZY = r"webgpu_backend|general_glb|three\.core|draco|decode|srgb"
+LAZY = r"webgpu_backend|general_glb|surface_layer|region_tool|three\.core|draco|(decode|srgb|digest_worker)-"
 LINE = Line(bits_per_s=20e6, delay_s=0.04)
 FLAGS = [
     "--no-sandbox", "--disable-background-networking", "--disable-component-update",
@@ -269,7 +269,7 @@ def main() -> None:
             (
                 f"- Size, gzip: element {sizes['element'] / 1000:.0f} kB; the app's first page {sizes['app'] / 1000:.0f} kB, "
                 f"all of the app with the element {sizes['whole app'] / 1000:.0f} kB "
-                "(WebGPU, the general glTF reader and Draco are lazy chunks outside all three)."
+                "(WebGPU, surfaces, the box tool, the general glTF reader and Draco are lazy chunks outside all three)."
             ),
             f"- Files of export format {FORMAT_VERSION}.",
             (

@@ -150,3 +150,30 @@ def test_files_alone_offer_no_scenes_and_no_upload(
     for name in ("Scenes", "Jobs"):
         expect(page.get_by_role("link", name=name)).to_have_count(0)
     expect(page.get_by_role("button", name="New scene")).to_have_count(0)
+
+
+def test_a_scene_whose_root_is_broken_shows_the_rest_and_one_without_any_says_so(
+    scene: Path, address: str, new_page: NewPage
+) -> None:
+    url = view_of(scene / "exports/default").page(address)
+    page = new_page()
+    page.set_default_timeout(LONG_MS)
+    page.route("**/tiles/0_0_0_0.glb", lambda route: route.fulfill(body=b"glTF is not this"))
+    page.goto(url)
+    settle(page)
+    assert covered(page) > 0.1
+    expect(page.get_by_text("A part of the scene cannot be read")).to_be_visible()
+    page.route("**/tiles/*.glb", lambda route: route.fulfill(body=b"glTF is not this"))
+    page.reload()
+    expect(page.get_by_text("The scene cannot be shown")).to_be_visible(timeout=LONG_MS)
+    expect(page.get_by_text("Loading the scene")).to_have_count(0)
+
+
+def test_a_broken_surface_is_named(scene: Path, address: str, new_page: NewPage) -> None:
+    page = new_page()
+    page.set_default_timeout(LONG_MS)
+    page.route("**/surface_medium.glb", lambda route: route.fulfill(body=b"glTF is not this"))
+    page.goto(view_of(scene).page(address) + "&as=surface")
+    expect(page.get_by_text("The surface cannot be read")).to_be_visible(timeout=LONG_MS)
+    settle(page)
+    assert covered(page) > 0.1
