@@ -74,6 +74,19 @@ SCENES = (
     SceneKind("a cylinder", 8, False, False, (0.1, -0.5, 4.6), 0.75, floating="cylinder"),
 )
 
+HELD_OUT_OFFSET = 30
+"""Added to seeds: scenes of the same kinds that no setting was chosen on."""
+HELD_OUT = tuple(
+    replace(kind, name=f"{kind.name}, held out", seed=kind.seed + HELD_OUT_OFFSET)
+    for kind in SCENES
+    if kind.name in {"outdoor", "clutter", "no repeats", "plain, lamp"}
+)
+
+
+def is_held_out(name: str) -> bool:
+    """Whether a scene of this name is one of those that no setting was chosen on."""
+    return name.endswith(", held out")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Case:

@@ -1,20 +1,24 @@
-"""How near copying patches can come: an oracle that knows the truth and copies the best ones.
+"""How near a guess can come: two oracles that know the truth.
 
-Every 7x7 square of a hole becomes the square of the same picture's known pixels that is nearest to
-the truth. No painter of that kind can do better, and none knows which square that is.
+One copies: every 7x7 square of a hole becomes the square of the same picture's known pixels that is
+nearest to the truth. No painter of that kind can do better, and none knows which square that is.
+
+One blurs: a hole becomes the truth without anything finer than a quarter of the hole. What goes on
+smoothly from a hole's border cannot tell more than that of a texture finer than the hole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import cv2
 import numpy as np
 
 from epipar_scene.arrays import U8, Bools
 
-NAME = "oracle: best 7x7 copies"
+COPIES, BLUR = "oracle: best 7x7 copies", "oracle: blurred truth"
 _SIDE_PX = 7
+_BLUR_SHARE = 0.25  # of the side of a square as large as the hole; the deviation of the blur
 
 
 def best_copies(truth: U8, hole: Bools) -> U8:
@@ -51,3 +55,25 @@ def _squares(hole: Bools) -> Iterator[tuple[int, int]]:
         for column in range(0, width, _SIDE_PX):
             if hole[row : row + _SIDE_PX, column : column + _SIDE_PX].any():
                 yield min(row, height - _SIDE_PX), min(column, width - _SIDE_PX)
+
+
+def blurred(truth: U8, hole: Bools) -> U8:
+    """Return the true picture with its hole blurred to the hole's own scale.
+
+    Args:
+        truth: (H, W, 3) what is in the hole and around it.
+        hole: (H, W) pixels to make.
+    """
+    if not hole.any():
+        return truth.copy()
+    count, parts = cv2.connectedComponents(hole.astype(np.uint8))
+    out = truth.copy()
+    for part in range(1, count):
+        here = parts == part
+        deviation = _BLUR_SHARE * float(np.sqrt(here.sum()))
+        smooth = cv2.GaussianBlur(truth, (0, 0), max(0.5, deviation))
+        out[here] = smooth[here]
+    return out
+
+
+CEILINGS: dict[str, Callable[[U8, Bools], U8]] = {COPIES: best_copies, BLUR: blurred}

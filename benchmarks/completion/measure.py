@@ -6,8 +6,7 @@ import time
 from pathlib import Path
 
 from benchmarks.completion.cases import Case
-from benchmarks.completion.ceiling import NAME as CEILING
-from benchmarks.completion.ceiling import best_copies
+from benchmarks.completion.ceiling import CEILINGS
 from benchmarks.completion.peers import PEERS
 from benchmarks.completion.rows import BASELINE, OURS, Row
 from benchmarks.completion.score import score
@@ -42,9 +41,18 @@ class Bench:
         """Whether a case at the size that speed is measured at was asked for."""
         return not self._clean_only and self.wants(scene, holes, "")
 
-    def measure(self, case: Case, root: Path, name: str, holes: str, disturbance: str) -> None:
-        """Complete a case with all methods and print their rows."""
-        clean = disturbance == NONE
+    def measure(
+        self,
+        case: Case,
+        root: Path,
+        name: str,
+        holes: str,
+        disturbance: str,
+        *,
+        all_peers: bool = True,
+    ) -> None:
+        """Complete a case with all methods, or Telea and ours alone, and print their rows."""
+        clean = disturbance == NONE and all_peers
         scene = SceneFolder.open(case.scene)
         images = [scene.image(frame) for frame in scene.frames]
         depths = [scene.depth(frame) for frame in scene.frames]
@@ -61,12 +69,11 @@ class Bench:
                 made = [peer(*view) for view in zip(images, depths, case.asked, strict=True)]
                 keep(method, made, (time.process_time() - start_s) / len(made))
                 pictures.append(made[_SHOWN][0])
-        if clean and holes == "surface":
-            true = zip(case.truth, case.asked, strict=True)
-            copies = [
-                (best_copies(picture.image, hole.color), picture.depth) for picture, hole in true
-            ]
-            keep(CEILING, copies, 0.0)
+        if disturbance == NONE and holes == "surface":
+            for name_of_it, guess in CEILINGS.items():
+                true = zip(case.truth, case.asked, strict=True)
+                best = [(guess(seen.image, hole.color), seen.depth) for seen, hole in true]
+                keep(name_of_it, best, 0.0)
         done, cpu_s = _complete(case, root / "completed")
         filled = [(done.image(frame), done.depth(frame)) for frame in done.frames]
         keep(OURS, filled, cpu_s)

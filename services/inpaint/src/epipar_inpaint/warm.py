@@ -12,7 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from epipar_inpaint.engine import CompletionRequest, Intent
+from epipar_inpaint.fusion.bodies import Body
 from epipar_inpaint.fusion.engine import FusionEngine
+from epipar_inpaint.fusion.pixels import Pixels
+from epipar_inpaint.fusion.views import Camera
 from epipar_inpaint.masks.maker import MaskRequest, make_masks, masks_hash
 from epipar_inpaint.masks.options import MaskOptions
 from epipar_inpaint.masks.regions import Sphere
@@ -46,6 +49,14 @@ def warm() -> None:
                 root / "scene", masks, root / intent / "output", digest, intent
             )
             FusionEngine().complete(request, _silent, lambda _: None)
+    _meet_a_body()
+
+
+def _meet_a_body() -> None:
+    """Look at a body: the scene above hides none."""
+    everything = Pixels.of(np.ones((_HEIGHT, _WIDTH), np.bool_))
+    body = Body(np.array([0.0, 0.0, _BOX_M]), np.eye(3), np.full(3, _BOX_HALF_M), (2.0, 2.0))
+    body.depth(Camera.of(_CAMERA, np.eye(4)), everything)
 
 
 def _write_scene(root: Path) -> None:

@@ -17,7 +17,7 @@ from epipar_inpaint.fusion.views import View
 from epipar_inpaint.painter import Painter
 from epipar_scene.arrays import F32, I64, Bools
 
-_LEAST_NEED = 400  # texels to paint, from which a test is worth its time
+_LEAST_NEED = 400  # texels to paint of views 320 wide, from which a test is worth its time
 _SIDE_PX = (16, 32)
 _PATCHES = 4
 _TRIES = 64
@@ -42,7 +42,7 @@ def beats_per_view(
         True also where the hole is small or nothing can be held out: nothing speaks against it.
     """
     need = int(canvas.need.sum())
-    if need < _LEAST_NEED:
+    if need < _LEAST_NEED * max(1.0, depth.shape[1] / 320) ** 2:
         return True
     texels, valid = _texels_of_view(chart, canvas, view, depth)
     side = int(np.clip(np.sqrt(need), *_SIDE_PX))

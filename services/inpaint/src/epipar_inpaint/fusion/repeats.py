@@ -20,8 +20,8 @@ from epipar_inpaint.fusion.shifts import find_shifts
 from epipar_inpaint.fusion.survey import Look, widened
 from epipar_scene.arrays import F32, F64, U8, Bools
 
-_LEAST_NEED = 100  # texels; smaller holes are closed by any painter
-_JUDGES = 4000  # texels around the hole, at most
+_LEAST_NEED = 100  # texels of views 320 wide; smaller holes are closed by any painter
+_JUDGES = 2000  # texels around the hole, at most
 _LEAST_JUDGES = 200
 _RING_SHARE = 0.6  # of the hole's side: how far around it the judges stand
 _TELLS = 0.7  # largest error of a shift, of what a smooth continuation is wrong by
@@ -87,7 +87,8 @@ def continue_repeats(
         tolerance: relative difference of depth at which a view shows the plane.
     """
     nothing = Repeats(canvas.colors, np.zeros(canvas.need.shape, np.bool_))
-    if int(canvas.need.sum()) < _LEAST_NEED:
+    width = look(views[0])[0].depth.shape[1]
+    if int(canvas.need.sum()) < _LEAST_NEED * max(1.0, width / 320) ** 2:
         return nothing
     judges = _judges(canvas)
     if int(judges.sum()) < _LEAST_JUDGES:

@@ -16,14 +16,16 @@ import numpy as np
 
 from epipar_inpaint.engine import CompletionRequest, CompletionResult, Preview
 from epipar_inpaint.fusion.alignment import Tolerances
+from epipar_inpaint.fusion.color_stages import ColorStages
 from epipar_inpaint.fusion.completed_info import completed_info
-from epipar_inpaint.fusion.faces import Faces, find_faces
+from epipar_inpaint.fusion.depth_stages import DepthStages, World
+from epipar_inpaint.fusion.faces import Faces
+from epipar_inpaint.fusion.find_faces import find_faces
 from epipar_inpaint.fusion.hidden import Hidden, find_hidden
 from epipar_inpaint.fusion.output import Output
 from epipar_inpaint.fusion.planes import find_planes, points_a_view, points_of_view
 from epipar_inpaint.fusion.preview import tile, write_sheet
 from epipar_inpaint.fusion.provenance import NAMES
-from epipar_inpaint.fusion.stages import Stages
 from epipar_inpaint.fusion.store import Store, WorkFolder
 from epipar_inpaint.fusion.threads import each
 from epipar_inpaint.fusion.working_frame import settle_frame
@@ -60,7 +62,11 @@ class Run:
     def run(self) -> CompletionResult:
         """Go through all stages."""
         everyone = range(len(self._store))
-        stages, planes = self.fill_depth()
+        depth, world = self.fill_depth()
+        planes = world.planes
+        stages = ColorStages(
+            self._store, depth.sources, depth.tolerances, self._painter, self._seed
+        )
         resumed = sum(self._store.has("paint", k) for k in everyone)
         with self._timed("colors"):
             work = self._with_planes(stages.take_colors, planes)
@@ -79,7 +85,7 @@ class Run:
         """The views and the layers made so far."""
         return self._store
 
-    def fill_depth(self) -> tuple[Stages, F64]:
+    def fill_depth(self) -> tuple[DepthStages, World]:
         """Go through the stages up to "depth"; return what the others need of them."""
         self._work.claim(self._request.content_hash)
         with self._timed("align"):
@@ -88,24 +94,17 @@ class Run:
             everyone = range(len(self._store))
             self._each("reproject", "seen", everyone, stages.see, self._workers)
         with self._timed("planes"):
-            planes, hidden, faces = self._search(stages)
+            world = self._search(stages)
         with self._timed("depth"):
-            self._deepen(stages, planes, hidden, faces)
-        return stages, planes
+            self._deepen(stages, world)
+        return stages, world
 
-    def _align(self) -> Stages:
+    def _align(self) -> DepthStages:
         """Find the working frame, the sources of every view and the tolerances."""
         frame = settle_frame(self._store, self._report)
-        return Stages(
-            store=self._store,
-            sources=frame.sources,
-            tolerances=frame.tolerances,
-            refuse_hidden=self._refuse_hidden,
-            painter=self._painter,
-            seed=self._seed,
-        )
+        return DepthStages(self._store, frame.sources, frame.tolerances, self._refuse_hidden)
 
-    def _search(self, stages: Stages) -> tuple[F64, Hidden, Faces]:
+    def _search(self, stages: DepthStages) -> World:
         """Find the planes of the world, and what stands or goes on unseen in the holes."""
         store, work = self._store, self._work
         self._report("planes", 0, 2, "searches")
@@ -135,9 +134,9 @@ class Run:
         faces = Faces.of(work.load("faces", _ALL))
         note = f"{len(planes)} planes, {len(hidden.bodies)} bodies, {len(faces.every)} faces"
         self._report("planes", 2, 2, "searches", note)
-        return planes, hidden, faces
+        return World(planes, hidden, faces)
 
-    def _deepen(self, stages: Stages, planes: F64, hidden: Hidden, faces: Faces) -> None:
+    def _deepen(self, stages: DepthStages, world: World) -> None:
         """Fill depth view after view, so that each sees the earlier fill."""
         order = self._order(
             [
@@ -153,7 +152,7 @@ class Run:
         filled: set[int] = set()
 
         def fill(k: int) -> None:
-            stages.deepen(k, filled, planes, hidden, faces)
+            stages.deepen(k, filled, world)
 
         for done, k in enumerate(order):
             self._report("depth", done, len(order), "views")
@@ -162,7 +161,7 @@ class Run:
             filled.add(k)
         self._report("depth", len(order), len(order), "views")
 
-    def _atlas(self, stages: Stages, planes: F64) -> None:
+    def _atlas(self, stages: ColorStages, planes: F64) -> None:
         self._report("atlas", 0, len(planes), "planes")
         done = 0
 
@@ -177,7 +176,7 @@ class Run:
 
         each(paint, range(len(planes)), self._workers, one_more)
 
-    def _paint(self, stages: Stages, planes: int) -> None:
+    def _paint(self, stages: ColorStages, planes: int) -> None:
         """Paint what is left view after view, so that each sees what was painted before."""
         order = self._order(
             [

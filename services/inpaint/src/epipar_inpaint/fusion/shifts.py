@@ -11,13 +11,14 @@ import cv2
 import numpy as np
 from scipy import fft
 
-from epipar_scene.arrays import F64, U8, Bools
+from epipar_scene.arrays import F32, F64, U8, Bools
 
 _MOST_SHIFTS = 24
 _LEAST_LIKENESS = 0.15  # correlation; candidates are judged by other means later
 _LEAST_OVERLAP = 0.08  # of what is known
 _NEAREST_TEXELS = 5  # a shift by less says that the texture is smooth
 _SMOOTHING_SHARE = 1 / 16  # of the longer side: slower changes are light, not texture
+_LEAST_SIGMA = 4.0  # texels, of a blur on a smaller picture
 _CLIP_SIGMAS = 3.0  # of texture; what stands out of it is something else
 
 
@@ -46,35 +47,47 @@ def find_shifts(colors: U8, known: Bools) -> F64:
     return np.array(found) if found else nothing
 
 
-def _texture(colors: U8, known: Bools) -> F64:
+def _texture(colors: U8, known: Bools) -> F32:
     """Return (H, W, 3) what is left without slow changes, clipped; 0 where nothing is known."""
     sigma = _SMOOTHING_SHARE * max(known.shape)
-    weight = np.maximum(cv2.GaussianBlur(known.astype(np.float64), (0, 0), sigma), 1e-6)
-    out = np.zeros(colors.shape)
+    weight = np.maximum(_slow(known.astype(np.float32), sigma), 1e-6)
+    out = np.zeros(colors.shape, np.float32)
     for channel in range(3):
-        values = np.where(known, colors[..., channel].astype(np.float64), 0)
-        values -= cv2.GaussianBlur(values, (0, 0), sigma) / weight
+        values = np.where(known, colors[..., channel], 0).astype(np.float32)
+        values -= _slow(values, sigma) / weight
         limit = max(1e-3, _CLIP_SIGMAS * 1.4826 * float(np.median(np.abs(values[known]))))
         out[..., channel] = np.where(known, np.clip(values, -limit, limit), 0)
     return out
 
 
-def _correlated(texture: F64, known: Bools) -> tuple[F64, F64]:
+def _slow(values: F32, sigma: float) -> F32:
+    """Return (H, W) values blurred; wide blurs are made on a smaller picture."""
+    height, width = values.shape
+    coarser = max(1, int(sigma / _LEAST_SIGMA))
+    size = (-(-width // coarser), -(-height // coarser))
+    small = cv2.resize(values, size, interpolation=cv2.INTER_AREA)
+    small = np.asarray(cv2.GaussianBlur(small, (0, 0), sigma / coarser), np.float32)
+    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR))
+
+
+def _correlated(texture: F32, known: Bools) -> tuple[F32, F32]:
     """Return the correlation by shift, zero in the middle, and how many texels overlap."""
     shape = tuple(fft.next_fast_len(2 * side, real=True) for side in known.shape)
-    mask = fft.rfft2(known.astype(np.float64), shape)
+    mask = fft.rfft2(known.astype(np.float32), shape)
     overlap = np.rint(fft.irfft2(mask * np.conj(mask), shape))
-    shared, energy = np.zeros(shape), np.zeros(shape)
+    # Sums of the channels have sums of transforms: fewer of them are needed.
+    shared = np.zeros(mask.shape, np.float32)
     for channel in range(3):
         values = fft.rfft2(texture[..., channel], shape)
-        squares = fft.rfft2(texture[..., channel] ** 2, shape)
-        shared += fft.irfft2(values * np.conj(values), shape)
-        energy += fft.irfft2((squares * np.conj(mask)).real + 0j, shape)
-    likeness = np.where(overlap > 0, shared / np.maximum(energy, 1e-6), 0)
+        shared += values.real**2 + values.imag**2
+    squares = fft.rfft2((texture**2).sum(axis=2), shape)
+    energy = fft.irfft2((squares * np.conj(mask)).real + 0j, shape)
+    together = fft.irfft2(shared + 0j, shape)
+    likeness = np.where(overlap > 0, together / np.maximum(energy, 1e-6), 0)
     return fft.fftshift(likeness), fft.fftshift(overlap)
 
 
-def _between(likeness: F64, row: int, column: int) -> F64:
+def _between(likeness: F32, row: int, column: int) -> F64:
     """Return (column, row) of a peak to a fraction of a texel, by parabolas."""
 
     def top(before: float, here: float, after: float) -> float:

@@ -1,8 +1,7 @@
-"""What each stage makes of one view, from layers that are finished and of nothing else.
+"""What the stages of colour make of one view or plane, from layers that are finished.
 
-Layers, by stage: "seen" (depth from other views), "depth" (all depth), "color" (colours from other
-views), "atlas" (by plane: painted colours of its pixels in all views), "paint" (the finished
-picture).
+Layers, by stage: "color" (colours from other views), "atlas" (by plane: painted colours of its
+pixels in all views), "paint" (the finished picture).
 """
 
 from __future__ import annotations
@@ -15,16 +14,12 @@ from epipar_inpaint.fusion.alignment import Tolerances
 from epipar_inpaint.fusion.atlas import Painted, paint_canvas, render
 from epipar_inpaint.fusion.charts import Chart, OnPlane, make_charts
 from epipar_inpaint.fusion.colors import Gathered, to_bytes
-from epipar_inpaint.fusion.faces import Faces
 from epipar_inpaint.fusion.heldout import beats_per_view
-from epipar_inpaint.fusion.hidden import Hidden, body_depth, parts_of
-from epipar_inpaint.fusion.labels import BODY, KNOWN, REPROJECTED, Surroundings, fill_unseen
 from epipar_inpaint.fusion.layout import lay_out
 from epipar_inpaint.fusion.pixels import Pixels
-from epipar_inpaint.fusion.planes import nearest_plane, snapped
+from epipar_inpaint.fusion.planes import nearest_plane
 from epipar_inpaint.fusion.repeats import continue_repeats
-from epipar_inpaint.fusion.reproject import SEEN, Witnesses, reproject
-from epipar_inpaint.fusion.store import Layer, Store
+from epipar_inpaint.fusion.store import Store
 from epipar_inpaint.fusion.views import View
 from epipar_inpaint.painter import Painter
 from epipar_scene.arrays import F32, F64, U8, Bools
@@ -36,14 +31,13 @@ _COLOR_TOLERANCE = 2.0  # of the tolerance of depth; a 2x2 window on a slope nee
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Stages:
-    """The stages of one completion.
+class ColorStages:
+    """The stages of one completion's colour.
 
     Attributes:
-        store: views and layers.
+        store: views and layers, depth finished.
         sources: views that are asked, by view.
         tolerances: how far right values may be apart.
-        refuse_hidden: the intent is COMPLETE.
         painter: of colours.
         seed: of everything random.
     """
@@ -51,63 +45,8 @@ class Stages:
     store: Store
     sources: list[list[int]]
     tolerances: Tolerances
-    refuse_hidden: bool
     painter: Painter
     seed: int
-
-    def see(self, j: int) -> None:
-        """Make the layer "seen": depth, kind, status and support by other views' measurements."""
-        target = self.store.view(j)
-        others = [self.store.view(k) for k in self.sources[j]]
-        refuse = np.full(target.depth.shape, self.refuse_hidden)
-        self.store.put("seen", j, self._seen(target, target.depth, others, [], set(), refuse))
-
-    def deepen(
-        self, j: int, filled: set[int], planes: F64, hidden: Hidden, faces: Faces
-    ) -> None:
-        """Make the layer "depth": bodies, what the views in `filled` have by now, planes, free."""
-        target = self.store.view(j)
-        seen = self.store.layer("seen", j)
-        depth, kind, support = seen["depth"], seen["kind"], seen["support"]
-        certainty = np.zeros(depth.shape, np.float32)
-        if faces.every:
-            depth, kind, support = depth.copy(), kind.copy(), support.copy()
-            taken = Pixels.of(kind == REPROJECTED)
-            at = taken.rows, taken.columns
-            limit = depth[at] * (1 - 2 * self.tolerances.depth)
-            again = taken.only(faces.hides(target.camera, taken, limit))
-            for layer in (depth, kind, support):
-                layer[again.rows, again.columns] = 0
-        if (target.depth_hole & (depth <= 0)).any():
-            others = [self.store.view(k) for k in self.sources[j]]
-            depth, kind, explained = self._stand(j, depth, kind, hidden)
-            if filled.intersection(self.sources[j]) or explained.any():
-                refuse = ~explained & self.refuse_hidden
-                again = self._seen(
-                    target,
-                    depth,
-                    others,
-                    self.sources[j],
-                    filled,
-                    refuse,
-                    afresh=bool(explained.any()),
-                )
-                fresh = again["kind"] == REPROJECTED
-                depth = np.where(fresh, again["depth"], depth)
-                kind = np.where(fresh, again["kind"], kind)
-                support = np.where(fresh, again["support"], support)
-            todo = target.depth_hole & (depth <= 0)
-            around = Surroundings(
-                planes, faces, others, [v.depth for v in others], self.tolerances, self.refuse_hidden
-            )
-            labelled = fill_unseen(target, depth, todo, around)
-            depth = np.where(todo, labelled.depth, depth).astype(np.float32)
-            kind = np.where(todo, labelled.kind, kind).astype(np.uint8)
-            certainty = np.where(todo, labelled.certainty, certainty)
-        near = self.tolerances.plane
-        depth = snapped(depth, kind == REPROJECTED, target.camera, planes, near)
-        layer = {"depth": depth, "kind": kind, "support": support, "certainty": certainty}
-        self.store.put("depth", j, layer)
 
     def take_colors(self, j: int, planes: F64) -> None:
         """Make the layer "color": colours that other views have seen, and planes of the rest."""
@@ -214,62 +153,6 @@ class Stages:
                     image[None], hole[None], forbidden[None], None, 1.0, self.seed
                 )[0]
         return image
-
-    def _stand(self, j: int, depth: F32, kind: U8, hidden: Hidden) -> tuple[F32, U8, Bools]:
-        """Put hidden bodies into their holes; return depth, kind and the pixels of those holes."""
-        explained = np.zeros(depth.shape, np.bool_)
-        mine = hidden.in_view(j)
-        if mine:
-            view = self.store.view(j)
-            parts = parts_of(view)
-            for body, part in mine:
-                here = (parts == part) & view.depth_hole & (depth <= 0)
-                found = body_depth(body, view.camera, here)
-                nearer = (found > 0) & ((depth <= 0) | (found < depth))
-                depth = np.where(nearer, found, depth)
-                kind = np.where(nearer, np.uint8(BODY), kind)
-                explained |= here
-        return depth, kind, explained
-
-    def _seen(
-        self,
-        target: View,
-        depth: F32,
-        others: list[View],
-        names: list[int],
-        filled: set[int],
-        refuse: Bools,
-        *,
-        afresh: bool = False,
-    ) -> Layer:
-        """Take depth from other views: what they measure, or what those in `filled` have filled.
-
-        Where `refuse` is set, what may lie behind a missing surface is not taken; `afresh` says
-        that it has changed since measurements were offered.
-        """
-        pixels = Pixels.of(target.depth_hole & (depth <= 0))
-        depths = offered = [view.depth for view in others]
-        if names:
-            layers = [self.store.layer("depth" if k in filled else "seen", k) for k in names]
-            depths = [layer["depth"] for layer in layers]
-            # What was measured has been offered before, unless what is refused has changed.
-            old = [REPROJECTED] if afresh else [KNOWN, REPROJECTED]
-            offered = [np.where(np.isin(lay["kind"], old), 0, lay["depth"]) for lay in layers]
-        found = reproject(
-            target,
-            pixels,
-            Witnesses(others, depths, offered),
-            self.tolerances,
-            refuse[pixels.rows, pixels.columns],
-        )
-        at = pixels.rows, pixels.columns
-        out = depth.copy()
-        out[at] = found.depth
-        kind, status, support = (np.zeros(depth.shape, np.uint8) for _ in range(3))
-        kind[at] = np.where(found.status == SEEN, REPROJECTED, 0)
-        status[at] = found.status
-        support[at] = found.support
-        return {"depth": out, "kind": kind, "status": status, "support": support}
 
     def _add(self, gathered: Gathered, view: View, depth: F32, image: U8, known: Bools) -> None:
         tolerance = _COLOR_TOLERANCE * self.tolerances.depth
