@@ -63,7 +63,7 @@ class Replicas:
             **{
                 "database_url": self.url,
                 "executor_id": name,
-                "executor_dead_s": "3",
+                "executor_dead_s": "8",  # long enough that a busy machine is no death
                 "port": "0",
                 **addresses,
                 **slots,
