@@ -19,6 +19,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from benchmarks.viewer.scene import ROOT, manifest, scene_folder
 from benchmarks.viewer.server import Line, serving
+from epipar_export.manifest import FORMAT_VERSION
 
 VIEWER = ROOT / "gateway/viewer"
 README = Path(__file__).with_name("README.md")
@@ -270,6 +271,7 @@ def main() -> None:
                 f"all of the app with the element {sizes['whole app'] / 1000:.0f} kB "
                 "(WebGPU, the general glTF reader and Draco are lazy chunks outside all three)."
             ),
+            f"- Files of export format {FORMAT_VERSION}.",
             (
                 f"- Chromium {version}, SwiftShader, {SIZE[0]} x {SIZE[1]}, {os.cpu_count()} cores; "
                 f"median of {FRAMES} frames, each until its pixels could be read."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -34,7 +36,9 @@ def _room(random: np.random.Generator, contrast: float) -> Room:
     )
 
 
-def _matched(room: Room, noise: float) -> tuple[list[Matched], F64, list[F32], F32]:
+def _matched(
+    room: Room, noise: float, settings: MatchSettings | None = None
+) -> tuple[list[Matched], F64, list[F32], F32]:
     """Match five views with each other; also return poses, exact depths and where the board is."""
     random = np.random.default_rng(3)
     poses = arc_poses(5, span_m=0.8)
@@ -58,7 +62,7 @@ def _matched(room: Room, noise: float) -> tuple[list[Matched], F64, list[F32], F
                 [packed[n] for n in others],
                 [world_to_camera(poses[n]) @ poses[k] for n in others],
                 PlaneRange(1.5, 6.0, 64),
-                MatchSettings(),
+                settings or MatchSettings(),
             )
         )
     board = np.asarray(depths[2] < 3.5, np.uint8)
@@ -86,6 +90,22 @@ def test_a_slanted_board_is_measured_along_its_slant(rng: np.random.Generator) -
     error = np.abs(fused - depths[2])[keep & on] / depths[2][keep & on]
     assert np.median(error) < 0.004
     assert np.quantile(error, 0.95) < 0.02
+
+
+def test_half_size_sharpened_brings_the_outline_nearer(rng: np.random.Generator) -> None:
+    # A board much more alike to itself than the wall is: it wins the windows that see both.
+    room = _room(rng, 60)
+    whole = MatchSettings()
+    blunt = replace(whole, half_edges=replace(whole.half_edges, least_step=100.0))
+    shares = []
+    for settings in (whole, blunt):
+        found, _, depths, _ = _matched(room, 1.0, settings)
+        board = np.asarray(depths[2] < 3.5, np.uint8)
+        square = np.ones((17, 17), np.uint8)
+        rim = cv2.dilate(board, square) > cv2.erode(board, square)
+        right = np.abs(found[2].depth - depths[2]) < 0.03 * depths[2]
+        shares.append(right[rim].mean())
+    assert 1 - shares[0] < 0.8 * (1 - shares[1])
 
 
 def test_texture_of_twice_the_noise_is_measured(rng: np.random.Generator) -> None:

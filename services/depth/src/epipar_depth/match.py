@@ -2,8 +2,8 @@
 
 Half size is swept with all trial planes, and so is a quarter of it, whose windows reach four times
 as far and whose pixels have a quarter of the noise: where the finer texture is weak, the coarser
-counts. One aggregation decides. Full size then looks only near the depth so found, along the
-surface rather than along planes, and depth edges are moved to those of the picture.
+counts. One aggregation decides, and depth edges are moved to those of the picture. Full size then
+looks only near the depth so found, along the surface rather than along planes, and at its edges.
 
 Source: Yang and Pollefeys, "Multi-resolution real-time stereo on commodity graphics hardware",
 CVPR 2003, for costs summed over levels.
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from epipar_depth.edges import sharpen_edges
+from epipar_depth.edges import EdgeSettings, sharpen_edges
 from epipar_depth.levels import blend_costs, carry_up
 from epipar_depth.pyramid import level_intrinsics, shrink
 from epipar_depth.sgm import Aggregated, Penalties, aggregate
@@ -49,6 +49,9 @@ class MatchSettings:
         step: size of such a step, in those between trial planes of half size.
         most_coarse: what part of the cost is the coarse level's where there is no texture.
         weak: standard deviation of the texture, in those of the noise, that halves this part.
+        half_edges: how depth edges are sharpened at half size, where windows straddle them most;
+            its textures are twice as strong as the picture.
+        edges: how at full size.
     """
 
     penalties: Penalties = field(default_factory=lambda: Penalties(8, 500, 0.03))
@@ -57,6 +60,8 @@ class MatchSettings:
     step: float = 0.4
     most_coarse: float = 0.8
     weak: float = 2.0
+    half_edges: EdgeSettings = field(default_factory=lambda: EdgeSettings(5, grey_scale=12.0))
+    edges: EdgeSettings = field(default_factory=lambda: EdgeSettings(2, grey_scale=10.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +113,13 @@ def match(
         planes: trial planes of half size.
         settings: how.
     """
-    half = _sweep(pinhole, reference, sources, reference_to_source, planes, MIDDLE)
-    quarter = _sweep(pinhole, reference, sources, reference_to_source, planes, COARSE)
     texture = reference.textures[MIDDLE]
+    packed, maps = _at_level(pinhole, sources, reference_to_source, planes, MIDDLE)
+    half = sweep_costs(texture, packed, maps)
+    quarter = sweep_costs(
+        reference.textures[COARSE],
+        *_at_level(pinhole, sources, reference_to_source, planes, COARSE),
+    )
     _, inverse_deviation = window_statistics(texture)
     # The deviation has the noise in it: it is 1/3 where there is nothing else.
     excess = np.maximum(1 / (9 * inverse_deviation**2) - 1, 0)
@@ -119,6 +128,7 @@ def match(
     found = aggregate(
         blend_costs(half, quarter, np.asarray(share, np.float32)), small, settings.penalties
     )
+    found = sharpen_edges(found, texture, packed, maps, planes, settings.half_edges)
     trial = planes.inverse_depths()
     inverse = np.asarray(trial[0] + found.plane * (trial[1] - trial[0]), np.float32)
     up = carry_up(inverse, small, reference.grey)
@@ -142,18 +152,17 @@ def _enlarged(values: F32, shape: tuple[int, ...]) -> F32:
     return np.asarray(cv2.resize(values, size, interpolation=cv2.INTER_NEAREST), np.float32)
 
 
-def _sweep(
+def _at_level(
     pinhole: Intrinsics,
-    reference: Picture,
     sources: Sequence[tuple[U32, ...]],
     reference_to_source: Sequence[F64],
     planes: PlaneRange,
     level: int,
-) -> U8:
+) -> tuple[U32, F32]:
+    """Return the packed pictures (S, h, w) and homographies (S, planes, 3, 3) of a level."""
     intrinsics = level_intrinsics(pinhole, level)
     maps = [plane_homographies(intrinsics, intrinsics, m, planes) for m in reference_to_source]
-    packed = np.stack([source[level] for source in sources])
-    return sweep_costs(reference.textures[level], packed, np.stack(maps))
+    return np.stack([source[level] for source in sources]), np.stack(maps)
 
 
 def _refine(
@@ -166,17 +175,13 @@ def _refine(
     inverse: F32,
 ) -> tuple[F32, U8]:
     """Return the inverse depth at full size and its matching cost."""
-    intrinsics = pinhole.matrix()
-    maps = np.stack(
-        [plane_homographies(intrinsics, intrinsics, m, planes) for m in reference_to_source]
-    )
+    packed, maps = _at_level(pinhole, sources, reference_to_source, planes, FULL)
     trial = planes.inverse_depths()
     ends = maps.astype(np.float64)[:, [0, -1]]
     towards = (ends[:, 1] - ends[:, 0]) / (trial[-1] - trial[0])
     far = (ends[:, 0] - trial[0] * towards).astype(np.float32)
     step = settings.step * (trial[1] - trial[0])
     offsets = (np.arange(-settings.steps, settings.steps + 1) * step).astype(np.float32)
-    packed = np.stack([source[FULL] for source in sources])
     cost = costs_near_surface(
         reference.grey,
         packed,
@@ -189,6 +194,6 @@ def _refine(
     inverse = np.asarray(inverse + (near.plane - settings.steps) * np.float32(step), np.float32)
     plane = np.asarray((inverse - trial[0]) / (trial[1] - trial[0]), np.float32)
     matched = Aggregated(plane, near.cost, near.uniqueness)
-    sharp = sharpen_edges(matched, reference.grey, packed, maps, planes)
+    sharp = sharpen_edges(matched, reference.grey, packed, maps, planes, settings.edges)
     sharpened = np.asarray(trial[0] + sharp.plane * (trial[1] - trial[0]), np.float32)
     return np.maximum(sharpened, np.float32(trial[0] / 2)), near.cost

@@ -41,7 +41,7 @@ from epipar_scene.writer import SceneWriter
 
 CAPABILITIES = Capabilities(
     name="mvs",
-    version="1.1.0",
+    version="1.1.1",
     description="Structure from motion and multi-view stereo; needs no weights and no GPU.",
     licence="Apache-2.0",
     needs_gpu=False,
