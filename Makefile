@@ -155,8 +155,8 @@ sample: $(STAMP)  ## render the sample clip again (about 10 CPU-minutes)
 images: $(STAMP)  ## build the images with docker, podman or buildah, and print their sizes (IMAGES="epipar-export …")
 	$(BIN)/python -m tools.images $(IMAGES)
 
-test-images: $(STAMP)  ## build an image and start it locked in; needs root, buildah and mmdebstrap
-	EPIPAR_TEST_IMAGES=1 $(BIN)/pytest -n 0 tests/images
+test-images: $(STAMP)  ## build the five images and start each locked in (EPIPAR_TEST_IMAGES=gpu: also those with torch); needs root, buildah, mmdebstrap
+	EPIPAR_TEST_IMAGES=$${EPIPAR_TEST_IMAGES:-1} $(BIN)/pytest -n 0 tests/images
 
 k8s-check: $(STAMP)  ## render every overlay of k8s/ and check it: schemas, references, security, networks, settings
 	$(BIN)/python -m tools.k8s_check

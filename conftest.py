@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
 # A machine that does something else beside the tests is no fault of theirs.
 settings.register_profile("epipar", deadline=None)
 settings.load_profile("epipar")
+
+# Whoever starts the tests in the background of a script starts them with SIGINT ignored, and what
+# is ignored is inherited: programs that tests interrupt would not hear it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="module")

@@ -87,7 +87,7 @@ class Service:
     def _reap(self) -> int:
         assert self.process is not None
         try:
-            status = self.process.wait(30)
+            status = self.process.wait(120)
         except subprocess.TimeoutExpired:
             self.process.kill()
             status = self.process.wait()
@@ -176,8 +176,8 @@ class Suite:
         if self.process.poll() is None:
             self.process.send_signal(number)
         try:
-            status = self.process.wait(60)
-            _, alive = psutil.wait_procs(below, timeout=30)
+            status = self.process.wait(120)
+            _, alive = psutil.wait_procs(below, timeout=120)
             assert alive == []
         finally:
             self.process.kill()

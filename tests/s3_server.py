@@ -152,7 +152,7 @@ class S3Server:
         )
         url = obstore.sign(client, "PUT", "", timedelta(seconds=60))
         request = urllib.request.Request(url, method="PUT")  # noqa: S310 - loopback
-        urllib.request.urlopen(request, timeout=30).close()  # noqa: S310 - loopback
+        urllib.request.urlopen(request, timeout=120).close()  # noqa: S310 - loopback
         client.put("first", b"1")
         client.delete("first")
 

@@ -32,7 +32,7 @@ class Begun:
             self.put_url, data, headers, method="PUT"
         )
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - loopback
+            with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310 - loopback
                 return int(answer.status)
         except urllib.error.HTTPError as error:
             return error.code

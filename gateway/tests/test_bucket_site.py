@@ -198,7 +198,7 @@ async def test_large_files_are_fetched_from_the_bucket_itself_where_that_is_set(
 
         def fetch() -> bytes:
             url = f"http://{at.address}/files/scenes/x/cloud.ply"
-            with urllib.request.urlopen(url, timeout=30) as answer:
+            with urllib.request.urlopen(url, timeout=120) as answer:
                 return bytes(answer.read())
 
         assert await asyncio.to_thread(fetch) == data

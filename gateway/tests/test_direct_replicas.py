@@ -178,7 +178,7 @@ def test_a_reconstruction_of_a_direct_upload_is_started(
 
 def headers_of(url: str) -> Mapping[str, str]:
     try:
-        with urllib.request.urlopen(url, timeout=30) as page:  # noqa: S310 - loopback
+        with urllib.request.urlopen(url, timeout=120) as page:  # noqa: S310 - loopback
             return dict(page.headers)
     except urllib.error.HTTPError as page:  # the viewer is not built
         return dict(page.headers)
@@ -187,7 +187,7 @@ def headers_of(url: str) -> Mapping[str, str]:
 def posted(url: str, values: object) -> dict[str, Any]:
     headers = {"Content-Type": "application/json"}
     request = urllib.request.Request(url, json.dumps(values).encode(), headers)  # noqa: S310 - loopback
-    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - loopback
+    with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310 - loopback
         return dict(json.load(answer))
 
 

@@ -149,7 +149,7 @@ async def test_the_store_refuses_an_address_after_its_time_and_for_anything_else
 ) -> None:
     async with direct_site(bucket, expires_s=1) as short, direct_site(bucket) as at:
         upload = await begin(short, said())
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while (status := await asyncio.to_thread(upload.put, DATA)) == 200:
                 pass
         assert status == 403

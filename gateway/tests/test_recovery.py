@@ -167,7 +167,7 @@ async def test_a_gateway_that_is_stopped_closes_its_attempt_and_another_goes_on(
     seen: list[pb.WatchJobResponse] = []
     await gateway.watch(job, seen, is_progress)
     assert await gateway.stop() == 0
-    await asyncio.wait_for(fake.cancelled.wait(), 10)
+    await asyncio.wait_for(fake.cancelled.wait(), 120)
     await gateway.start()
     await gateway.watch(job, seen)
     assert_whole(seen)
@@ -252,7 +252,7 @@ async def test_a_database_that_fails_for_a_while_costs_an_attempt_and_not_the_jo
         with engine.begin() as connection:
             connection.execute(sa.text("ALTER TABLE job_events RENAME TO taken_away"))
         gate.set()
-        await asyncio.wait_for(fake.cancelled.wait(), 30)  # its progress could not be stored
+        await asyncio.wait_for(fake.cancelled.wait(), 120)  # its progress could not be stored
         with engine.begin() as connection:
             connection.execute(sa.text("ALTER TABLE taken_away RENAME TO job_events"))
         events = await suite.events(job)

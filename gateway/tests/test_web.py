@@ -199,7 +199,7 @@ class Files:
         self.ready = json.loads(line) if line else {}
 
     def end(self) -> tuple[int, str]:
-        _, words = self.process.communicate(timeout=30)
+        _, words = self.process.communicate(timeout=120)
         return self.process.returncode, words
 
 

@@ -29,7 +29,7 @@ from tests.processes import Service
 
 FRAMES = 14
 SMALL = depth_pb.DepthOptions(max_frames=FRAMES, max_side_px=320)
-WAIT_S = 10  # for processes to be gone; they are long before
+WAIT_S = 60  # for processes to be gone; they are long before
 
 
 def predict_request(name: str = "scenes/a scène") -> depth_pb.PredictRequest:

@@ -45,7 +45,7 @@ def test_a_service_ends_with_whoever_started_it(name: str, store_root: Path) -> 
         assert service.process is not None
         assert service.process.stdin is not None
         service.process.stdin.close()
-        assert service.process.wait(30) == 0
+        assert service.process.wait(120) == 0
 
 
 @pytest.mark.parametrize("name", SERVICES)

@@ -144,7 +144,7 @@ def envoy_page() -> Iterator[dict[str, set[str]]]:
 
 
 def _fetch(address: str) -> str:
-    with urllib.request.urlopen(address, timeout=30) as answer:  # noqa: S310 - our own, on loopback
+    with urllib.request.urlopen(address, timeout=120) as answer:  # noqa: S310 - our own, on loopback
         text: str = answer.read().decode()
         return text
 

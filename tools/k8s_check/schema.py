@@ -28,12 +28,19 @@ SCHEMAS = Path(__file__).parent / "schemas"
 def check(world: Rendered) -> Iterator[Finding]:
     """Yield the faults of schemas; an unknown kind is one, not a warning."""
     for item in world.objects:
-        try:
-            kubernetes_validate.validate(item, KUBERNETES, strict=True)
-        except kubernetes_validate.ValidationError as error:
-            yield _fault(item, error)
-        except kubernetes_validate.SchemaNotFoundError:
-            yield from _custom(item)
+        yield from _faults(json.dumps(item))
+
+
+@cache  # overlays share most of their objects, and each look reads megabytes of schemas
+def _faults(text: str) -> tuple[Finding, ...]:
+    item = json.loads(text)
+    try:
+        kubernetes_validate.validate(item, KUBERNETES, strict=True)
+    except kubernetes_validate.ValidationError as error:
+        return (_fault(item, error),)
+    except kubernetes_validate.SchemaNotFoundError:
+        return tuple(_custom(item))
+    return ()
 
 
 def _custom(item: Object) -> Iterator[Finding]:

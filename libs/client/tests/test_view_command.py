@@ -119,7 +119,7 @@ def test_the_address_shows_the_scene_until_ctrl_c(epipar: Epipar, scene: Path) -
         assert facts["title"] == ["Küche & Bad"]
         for path in (*facts["src"], *facts["surface"], *facts["cameras"]):
             url = f"http://{ready['address']}{path}"
-            with urllib.request.urlopen(url, timeout=30) as answer:
+            with urllib.request.urlopen(url, timeout=120) as answer:
                 assert answer.read() == b"{}"
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)

@@ -85,7 +85,7 @@ def keys(store: S3Store) -> list[str]:
 def fetched(method: str, url: str, data: bytes | None = None, **headers: str) -> tuple[int, bytes]:
     """Ask as anybody with the URL can."""
     request = urllib.request.Request(url, data, headers, method=method)  # noqa: S310 - loopback
-    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - loopback
+    with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310 - loopback
         return answer.status, answer.read()
 
 

@@ -186,15 +186,18 @@ async def test_a_deadline_reaches_the_handler_and_ends_it() -> None:
     async with serving([echo_service(servicer)], metrics=metrics) as channel:
         await method(channel, "Say")(HELLO)
         await method(channel, "Say")(HELLO, timeout=1000)
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            _ = [reply async for reply in method(channel, "Wait")(HELLO, timeout=0.3)]
+        for deadline_s in (0.3, 3, 30):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                _ = [reply async for reply in method(channel, "Wait")(HELLO, timeout=deadline_s)]
+            if servicer.started.is_set():
+                break  # a busy machine may not even begin in so short a time
         await servicer.ended.wait()
     assert servicer.seen[0] is None
     assert 900 < servicer.seen[1] < 1100  # grpc rounds long ones up
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     assert reason_of(caught.value) == "DEADLINE_EXCEEDED"
     labels = {"method": f"/{NAME}/Wait", "code": "DEADLINE_EXCEEDED"}
-    assert value_of(metrics, "epipar_rpc_finished_total", **labels) == 1
+    assert value_of(metrics, "epipar_rpc_finished_total", **labels) >= 1
 
 
 async def test_cancelling_a_call_ends_its_work_with_all_its_processes(tmp_path: Path) -> None:
@@ -290,7 +293,7 @@ async def test_metrics_are_served_over_http_and_end_with_the_server() -> None:
 
 
 def _get(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=30) as reply:  # noqa: S310 - our own page
+    with urllib.request.urlopen(url, timeout=120) as reply:  # noqa: S310 - our own page
         return str(reply.read().decode())
 
 

@@ -26,7 +26,7 @@ def _tls_files(folder: Path) -> tuple[trustme.CA, dict[str, Any]]:
 
 async def _say(address: str, credentials: grpc.ChannelCredentials) -> str:
     async with grpc.aio.secure_channel(address, credentials) as channel:
-        return str((await method(channel, "Say")(HELLO, timeout=30)).value)
+        return str((await method(channel, "Say")(HELLO, timeout=120)).value)
 
 
 async def test_tls_serves_those_who_trust_its_authority_and_nobody_in_the_clear(
@@ -42,7 +42,7 @@ async def test_tls_serves_those_who_trust_its_authority_and_nobody_in_the_clear(
             await _say(server.ready.address, stranger)
         async with grpc.aio.insecure_channel(server.ready.address) as channel:
             with pytest.raises(grpc.aio.AioRpcError):
-                await method(channel, "Say")(HELLO, timeout=30)
+                await method(channel, "Say")(HELLO, timeout=120)
 
 
 async def test_mutual_tls_serves_only_those_with_a_certificate(tmp_path: Path) -> None:
