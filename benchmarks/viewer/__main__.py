@@ -19,13 +19,14 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from benchmarks.viewer.scene import ROOT, manifest, scene_folder
 from benchmarks.viewer.server import Line, serving
+from epipar_export.manifest import FORMAT_VERSION
 
 VIEWER = ROOT / "gateway/viewer"
 README = Path(__file__).with_name("README.md")
 MARK = "<!-- results: everything below is written by python -m benchmarks.viewer --write -->"
 SIZE = (1280, 720)
 FRAMES = 12
-LAZY = r"webgpu_backend|general_glb|three\.core|draco|decode|srgb"
+LAZY = r"webgpu_backend|general_glb|surface_layer|region_tool|three\.core|draco|(decode|srgb|digest_worker)-"
 LINE = Line(bits_per_s=20e6, delay_s=0.04)
 FLAGS = [
     "--no-sandbox", "--disable-background-networking", "--disable-component-update",
@@ -268,8 +269,9 @@ def main() -> None:
             (
                 f"- Size, gzip: element {sizes['element'] / 1000:.0f} kB; the app's first page {sizes['app'] / 1000:.0f} kB, "
                 f"all of the app with the element {sizes['whole app'] / 1000:.0f} kB "
-                "(WebGPU, the general glTF reader and Draco are lazy chunks outside all three)."
+                "(WebGPU, surfaces, the box tool, the general glTF reader and Draco are lazy chunks outside all three)."
             ),
+            f"- Files of export format {FORMAT_VERSION}.",
             (
                 f"- Chromium {version}, SwiftShader, {SIZE[0]} x {SIZE[1]}, {os.cpu_count()} cores; "
                 f"median of {FRAMES} frames, each until its pixels could be read."

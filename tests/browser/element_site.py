@@ -22,8 +22,11 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright
 
+from epipar_export.color import linear_from_srgb
 from epipar_export.exporter import export_cloud
 from epipar_export.options import ExportOptions
+from epipar_export.surface.encode import on_grid, surface_glb
+from epipar_export.surface.mesh import Mesh
 from epipar_scene.arrays import U8
 from epipar_scene.clouds import PointCloud
 
@@ -49,6 +52,8 @@ ORIGINS = np.array([0, 1, 2, 4], np.uint8)
 """Provenance of the card's quarters where it counts as filled, in the same order."""
 UNSURE, SURE = 60, 250
 """Confidence of the card's left and right half."""
+SURFACE_SIDE = 81
+"""Vertices along a side of the card's surface."""
 _TYPES = {
     "": "text/html",
     ".html": "text/html",
@@ -69,6 +74,25 @@ def card_cloud(side: int = 360, *, filled: bool = False) -> PointCloud:
         np.where(x < 0, UNSURE, SURE).astype(np.uint8),
         ORIGINS[quarter] if filled else None,
     )
+
+
+def card_surface(codec: str) -> bytes:
+    """The card of the other tests as triangles that face the cameras, twice as wide as its points."""
+    row, column = np.mgrid[:SURFACE_SIDE, :SURFACE_SIDE]
+    x, y = (4 * part.ravel() / (SURFACE_SIDE - 1) - 2 for part in (column, row))
+    places = np.stack([x, y, np.full(len(x), 3.0)], axis=1)
+    at = (row * SURFACE_SIDE + column)[:-1, :-1].ravel()
+    triangles = np.concatenate(
+        [
+            np.stack([at, at + SURFACE_SIDE + 1, at + 1], 1),
+            np.stack([at, at + SURFACE_SIDE, at + SURFACE_SIDE + 1], 1),
+        ]
+    )
+    mesh = Mesh(places.astype(np.float32), triangles.astype(np.uint32))
+    assert mesh.normals()[:, 2].max() < -0.99
+    colors = linear_from_srgb(PATCHES[(y > 0) * 2 + (x > 0)] / 255).astype(np.float32)
+    options = ExportOptions(codec=codec)  # type: ignore[arg-type]  # the tests name codecs that exist
+    return surface_glb(on_grid(mesh, colors, 14, 0.05), options)
 
 
 def card_cameras(count: int = 3) -> str:

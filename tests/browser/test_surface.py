@@ -10,10 +10,6 @@ import numpy as np
 import pytest
 from playwright.sync_api import sync_playwright
 
-from epipar_export.color import linear_from_srgb
-from epipar_export.options import ExportOptions
-from epipar_export.surface.encode import on_grid, surface_glb
-from epipar_export.surface.mesh import Mesh
 from epipar_scene.arrays import U8
 from tests.browser.element_site import (
     BACKGROUND,
@@ -21,6 +17,7 @@ from tests.browser.element_site import (
     ElementPage,
     Site,
     build,
+    card_surface,
     chromium_path,
     export_card,
     launch,
@@ -31,23 +28,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 SURFACE = 'src="/card/tileset.json" surface-src="/card/surface.glb" edl="0"'
 BEFORE = ([0.0, 0.0, -0.6], [0.0, 0.0, -3.0])
 BEHIND = ([0.0, 0.0, -5.4], [0.0, 0.0, -3.0])
-SIDE = 81
-
-
-def card_surface(codec: str) -> bytes:
-    """The card of the other tests as triangles that face the cameras, twice as wide as its points."""
-    row, column = np.mgrid[:SIDE, :SIDE]
-    x, y = (4 * part.ravel() / (SIDE - 1) - 2 for part in (column, row))
-    places = np.stack([x, y, np.full(len(x), 3.0)], axis=1)
-    at = (row * SIDE + column)[:-1, :-1].ravel()
-    triangles = np.concatenate(
-        [np.stack([at, at + SIDE + 1, at + 1], 1), np.stack([at, at + SIDE, at + SIDE + 1], 1)]
-    )
-    mesh = Mesh(places.astype(np.float32), triangles.astype(np.uint32))
-    assert mesh.normals()[:, 2].max() < -0.99
-    colors = linear_from_srgb(PATCHES[(y > 0) * 2 + (x > 0)] / 255).astype(np.float32)
-    options = ExportOptions(codec=codec)  # type: ignore[arg-type]  # the tests name codecs that exist
-    return surface_glb(on_grid(mesh, colors, 14, 0.05), options)
 
 
 @pytest.fixture(scope="module")

@@ -60,6 +60,7 @@ class Gateway:
                 settings.executor_id,
                 settings.concurrency,
                 settings.queue_poll_s,
+                settings.queue_idle_poll_s,
             ),
             self._runner.run,
             self._log.place_of,

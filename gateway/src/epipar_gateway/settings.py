@@ -92,7 +92,16 @@ class GatewaySettings(ServerSettings):
         default=3600.0, ge=0, le=7 * 86_400, description="How long a service may have no free slot."
     )
     queue_poll_s: float = Field(
-        default=0.25, ge=0.01, le=60, description="How often the queues are looked at, seconds."
+        default=0.25,
+        ge=0.01,
+        le=60,
+        description="How often the queues are looked at while something happens, seconds.",
+    )
+    queue_idle_poll_s: float = Field(
+        default=4.0,
+        ge=0.01,
+        le=60,
+        description="How often in silence; what is given to a queue here is taken at once.",
     )
     event_poll_s: float = Field(
         default=0.5, ge=0.05, le=60, description="How often other replicas' events are looked for."

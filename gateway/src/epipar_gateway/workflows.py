@@ -17,6 +17,7 @@ from typing import Self
 
 from dbos import DBOS, DBOSConfig, WorkflowStatus
 
+from epipar_gateway.queue_threads import QueueThreads
 from epipar_gateway.step_record import StepRef
 
 APPLICATION_VERSION = "epipar-gateway-1"
@@ -30,6 +31,14 @@ WORKFLOW = "epipar_step"
 GC_BATCH = 500
 END_WAIT_S = 5.0
 END_PAUSE_S = 0.02
+NO_SCHEDULES_S = 3600.0
+"""How often DBOS looks for schedules; there are none."""
+
+NO_NOTIFICATIONS_S = 0.25
+"""How often DBOS looks for notifications to send; there are none, and ending it takes so long."""
+
+SLOT_FREE_S = 0.05
+"""DBOS frees the slot of a workflow when it has ended, in about this time."""
 
 RunStep = Callable[[StepRef], Awaitable[bool]]
 PlaceOf = Callable[[str, int], Awaitable[tuple[str, int]]]
@@ -43,13 +52,15 @@ class QueueSettings:
         database_url: of its own tables.
         executor: stable name of this replica.
         concurrency: calls at once by service, over all replicas.
-        poll_s: how often each queue is looked at.
+        poll_s: how often each queue is looked at while something happens there.
+        idle_poll_s: how often in silence.
     """
 
     database_url: str
     executor: str
     concurrency: Mapping[str, int]
     poll_s: float
+    idle_poll_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +91,7 @@ class StepQueue:
         self._settings = settings
         self._run_step = run_step
         self._place_of = place_of
+        self._threads = QueueThreads(settings.idle_poll_s)
 
     async def __aenter__(self) -> Self:
         settings = self._settings
@@ -90,10 +102,13 @@ class StepQueue:
             "executor_id": settings.executor,
             "log_level": "WARNING",
             "enable_otlp": False,
+            "scheduler_polling_interval_sec": NO_SCHEDULES_S,
+            "notification_coalesce_sec": NO_NOTIFICATIONS_S,
         }
         DBOS(config=config)
         # Registered by name at run time: the parts that it works with are this object's.
         DBOS.workflow(name=WORKFLOW, max_recovery_attempts=None)(self._make_workflow())
+        DBOS.listen_queues([])  # the threads here do
         # In the loop's own thread: DBOS then runs its workflows in this loop.
         DBOS.launch()
         for name, slots in settings.concurrency.items():
@@ -103,6 +118,7 @@ class StepQueue:
                 polling_interval_sec=settings.poll_s,
                 on_conflict="always_update",
             )
+        await self._threads.start(list(settings.concurrency))
         return self
 
     async def __aexit__(
@@ -112,6 +128,7 @@ class StepQueue:
         trace: TracebackType | None,
     ) -> None:
         await self._let_end()
+        await self._threads.stop()
         await asyncio.to_thread(DBOS.destroy, destroy_registry=True)
         # DBOS made its own threads the loop's default and has just shut them down.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())
@@ -131,6 +148,7 @@ class StepQueue:
             ref.index,
             ref.run,
         )
+        self._threads.wake(service)
 
     async def states(self, refs: Sequence[StepRef]) -> dict[StepRef, QueuedStep]:
         """Return what is known of those steps that were given to a queue."""
@@ -150,6 +168,7 @@ class StepQueue:
     async def give_up(self, ref: StepRef) -> None:
         """Free the slot of a step whose executor is dead."""
         await DBOS.cancel_workflow_async(workflow_id(ref))
+        self._threads.wake_all()
 
     async def forget(self, ended_before: str) -> int:
         """Delete records of steps that ended before a time; return how many."""
@@ -185,8 +204,11 @@ class StepQueue:
             return await self._run_step(StepRef(job, index, run_number))
 
         async def workflow(job: str, index: int, run_number: int) -> None:
-            if await DBOS.run_step_async({"name": "run"}, run, job, index, run_number):
-                await self.enqueue(StepRef(job, index + 1, 0))
+            try:
+                if await DBOS.run_step_async({"name": "run"}, run, job, index, run_number):
+                    await self.enqueue(StepRef(job, index + 1, 0))
+            finally:
+                asyncio.get_running_loop().call_later(SLOT_FREE_S, self._threads.wake_all)
 
         return workflow
 

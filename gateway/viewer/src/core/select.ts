@@ -73,7 +73,6 @@ class Selector<Content> {
 
   /** Take one node; return false when the budget is spent. */
   private visit(node: OctreeNode<Content>): boolean {
-    if (node.state === 'failed') return true;
     if (node.state === 'absent' || node.state === 'loading') {
       // No more is fetched than will fit; what is drawn stays until its better is here.
       if (!node.isTileset) this.expected += node.points;
@@ -109,7 +108,8 @@ class Selector<Content> {
 
   private shouldRefine(node: OctreeNode<Content>): boolean {
     if (node.children.length === 0) return false;
-    if (node.state === 'empty' || node.isTileset) return true;
+    // A broken tile is a hole in the picture, not the end of what lies below it.
+    if (node.state === 'empty' || node.state === 'failed' || node.isTileset) return true;
     const target = this.options.targetError / (node.isRefined ? LOYALTY : 1);
     return this.project(node.error, node) > target;
   }

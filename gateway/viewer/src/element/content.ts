@@ -182,8 +182,14 @@ export class SceneContent {
     const spacing = node.error > 0 ? node.error : Math.min(points.spacing * LEAF_SPACING, most);
     const tile = backend.upload(points, node.transform, spacing);
     this.hasProvenance ||= points.hasProvenance;
-    if (this.bulk === undefined) this.takeBulk(boxMoved(node.transform, points.bulk), backend);
+    if (this.bulk === undefined) this.takeBulk(this.bulkBy(node, points), backend);
     return tile;
+  }
+
+  /** Return where most points are by the first tile, or the whole where the broken root would have told. */
+  private bulkBy(node: OctreeNode<GpuTile>, points: DecodedPoints): Box {
+    const root = this.stream?.root;
+    return root?.state === 'failed' ? root.box : boxMoved(node.transform, points.bulk);
   }
 
   private async decoded(url: string, signal: AbortSignal): Promise<DecodedPoints> {

@@ -7,6 +7,7 @@ import sys
 from epipar.depth.v1 import depth_service_pb2_grpc as pb_grpc
 from epipar_depth.da3.companion import model_hosts
 from epipar_depth.da3.hosts import HostPool
+from epipar_depth.da3.queue_lengths import HostQueueLengths
 from epipar_depth.service import NAME, DepthService
 from epipar_depth.settings import DepthSettings
 from epipar_kit.program import service_main
@@ -22,7 +23,8 @@ def build(settings: DepthSettings) -> Program:
     service = Service(
         NAME, lambda server: pb_grpc.add_DepthServiceServicer_to_server(servicer, server)
     )
-    return Program([service], [model_hosts(hosts, settings.da3_warm)])
+    collectors = [HostQueueLengths(hosts.statuses)]
+    return Program([service], [model_hosts(hosts, settings.da3_warm)], collectors=collectors)
 
 
 def main() -> int:

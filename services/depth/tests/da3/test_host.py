@@ -65,6 +65,14 @@ def test_an_answer_is_in_the_models_conventions_and_the_same_again(pool: HostPoo
         np.testing.assert_array_equal(array, again[name])
 
 
+def test_a_running_host_tells_the_metrics_page_how_many_wait(pool: HostPool) -> None:
+    with HostClient(pool.address()) as client:
+        asked = client.status()
+        (told,) = pool.statuses()
+    assert (told.device, told.waiting, told.busy) == (asked.device, 0, False)
+    assert told.jobs >= 1  # the client; others may just be leaving
+
+
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_one_and_two_images_work_as_many_do(pool: HostPool, count: int) -> None:
     with HostClient(pool.address()) as client:

@@ -12,6 +12,7 @@ import numpy as np
 from epipar_export.color import linear16_rows
 from epipar_export.filtered_color import filtered_rows
 from epipar_export.gltf import FLOAT, UNSIGNED_BYTE, UNSIGNED_SHORT, Attribute, Block
+from epipar_export.kernels import Int, jit
 from epipar_export.morton import U64, coordinates_and_bounds
 from epipar_export.options import ExportOptions
 from epipar_export.order import OrderedPoints
@@ -68,19 +69,26 @@ def notes_for(options: ExportOptions) -> list[str]:
     return []
 
 
-def _scalar_rows(levels: U8) -> U8:
+@jit
+def _bytes_into(values: Any, shift: Int, rows: U8) -> None:
+    for i in range(len(values)):
+        rows[i, 0] = np.uint8(values[i] >> shift)
+        for column in range(1, rows.shape[1]):
+            rows[i, column] = 0
+
+
+def _confidence(values: U32, columns: int = 4) -> U8:
     """Return (N, 4) bytes: glTF wants each attribute's stride to be a multiple of four."""
-    rows = np.zeros((len(levels), 4), np.uint8)
-    rows[:, 0] = levels
+    rows = np.empty((len(values), columns), np.uint8)
+    _bytes_into(values, np.uint32(24), rows)
     return rows
 
 
-def _confidence(values: U32) -> U8:
-    return (values >> np.uint32(24)).astype(np.uint8)
-
-
-def _provenance(keys: U64) -> U8:
-    return (keys >> np.uint64(48)).astype(np.uint8)
+def _provenance(keys: U64, columns: int = 4) -> U8:
+    """Return (N, 4) bytes, as _confidence does."""
+    rows = np.empty((len(keys), columns), np.uint8)
+    _bytes_into(keys, np.uint64(48), rows)
+    return rows
 
 
 class MeshoptEncoder:
@@ -123,8 +131,8 @@ class MeshoptEncoder:
             data, kind = self._encode(linear16_rows(values[begin:end], self._tolerance)), "NONE"
         return Attribute("COLOR_0", UNSIGNED_SHORT, "VEC4", True, 8, data, kind)
 
-    def _scalars(self, semantic: str, levels: U8, *, normalized: bool) -> Attribute:
-        data = self._encode(_scalar_rows(levels))
+    def _scalars(self, semantic: str, rows: U8, *, normalized: bool) -> Attribute:
+        data = self._encode(rows)
         return Attribute(semantic, UNSIGNED_BYTE, "SCALAR", normalized, 4, data)
 
 
@@ -140,14 +148,14 @@ class PlainEncoder:
         low, high = (tuple(bound.tolist()) for bound in bounds)
         positions = rows.astype("<f4").tobytes()
         colors = linear16_rows(values, 0).tobytes()
-        confidence = _scalar_rows(_confidence(values)).tobytes()
+        confidence = _confidence(values).tobytes()
         attributes = [
             Attribute("POSITION", FLOAT, "VEC3", False, 12, positions, low=low, high=high),
             Attribute("COLOR_0", UNSIGNED_SHORT, "VEC4", True, 8, colors),
             Attribute("_CONFIDENCE", UNSIGNED_BYTE, "SCALAR", True, 4, confidence),
         ]
         if points.has_provenance:
-            data = _scalar_rows(_provenance(keys)).tobytes()
+            data = _provenance(keys).tobytes()
             attributes.append(Attribute("_PROVENANCE", UNSIGNED_BYTE, "SCALAR", False, 4, data))
         return (Block(len(keys), tuple(attributes)),)
 
@@ -177,14 +185,14 @@ class DracoEncoder:
         rows, *bounds = coordinates_and_bounds(keys)
         low, high = (tuple(bound.tolist()) for bound in bounds)
         colors = linear16_rows(values, self._tolerance)[:, :3].copy()
-        generic = {0: colors, 1: _confidence(values)[:, None]}
+        generic = {0: colors, 1: _confidence(values, 1)}
         attributes = [
             Attribute("POSITION", FLOAT, "VEC3", False, 12, low=low, high=high),
             Attribute("COLOR_0", UNSIGNED_SHORT, "VEC3", True, 8),
             Attribute("_CONFIDENCE", UNSIGNED_BYTE, "SCALAR", True, 4),
         ]
         if has_provenance:
-            generic[2] = _provenance(keys)[:, None]
+            generic[2] = _provenance(keys, 1)
             attributes.append(Attribute("_PROVENANCE", UNSIGNED_BYTE, "SCALAR", False, 4))
         # Range and bits are those of the integers, so that quantising changes nothing.
         whole = DracoPy.encode(

@@ -153,6 +153,6 @@ class Collector:
         self._held = None
 
 
-def _slices(count: int, length: int = 1_000_000) -> Iterator[slice]:
+def _slices(count: int, length: int = 1 << 20) -> Iterator[slice]:
     for start in range(0, count, length):
         yield slice(start, min(start + length, count))

@@ -22,6 +22,7 @@ ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER = 34962, 34963
 GENERATOR = "epipar-export"
 
 Json = dict[str, Any]
+_JSON = json.JSONEncoder(separators=(",", ":"), check_circular=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +214,7 @@ class _Builder:
 
 def _head(document: Json, size: int) -> list[bytes]:
     """Return what stands before the binary data, which is `size` bytes long."""
-    text = json.dumps(document, separators=(",", ":")).encode()
+    text = _JSON.encode(document).encode()
     text += b" " * (-len(text) % 4)
     total = 12 + 8 + len(text) + 8 + size
     return [

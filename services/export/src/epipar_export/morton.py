@@ -46,25 +46,52 @@ def encode(x: Int, y: Int, z: Int) -> Int:
     return spread(x) | (spread(y) << np.uint64(1)) | (spread(z) << np.uint64(2))
 
 
+def _make_places() -> U64:
+    """Return the places of all codes of 12 bits: x in bits 0 to 15, y in 16 to 31, z in 32 to 47."""
+    codes = np.arange(1 << 12, dtype=np.uint64)
+    places = np.zeros(1 << 12, np.uint64)
+    for bit in range(12):
+        to = np.uint64(16 * (bit % 3) + bit // 3)
+        places |= ((codes >> np.uint64(bit)) & np.uint64(1)) << to
+    return places
+
+
+_PLACES = _make_places()
+
+
 @jit
-def _decode_into(codes: U64, out: U16, low: U16, high: U16) -> None:
+def _places_of(code: Int) -> Int:
+    """Return the three coordinates of a code, 16 bits each, x lowest: four looks into a table."""
+    low = _PLACES[np.int64(code & np.uint64(4095))]
+    low |= _PLACES[np.int64((code >> np.uint64(12)) & np.uint64(4095))] << np.uint64(4)
+    low |= _PLACES[np.int64((code >> np.uint64(24)) & np.uint64(4095))] << np.uint64(8)
+    return low | (_PLACES[np.int64((code >> np.uint64(36)) & np.uint64(4095))] << np.uint64(12))
+
+
+@jit
+def _decode_into(codes: U64, out: U16) -> None:
     for i in range(len(codes)):
+        places = _places_of(codes[i])
         for axis in range(3):
-            place = np.uint16(compact(codes[i] >> np.uint64(axis)))
-            out[i, axis] = place
-            low[axis] = min(low[axis], place)
-            high[axis] = max(high[axis], place)
+            out[i, axis] = np.uint16((places >> np.uint64(16 * axis)) & np.uint64(0xFFFF))
         for axis in range(3, out.shape[1]):
             out[i, axis] = 0
 
 
 @jit
 def _bounds_into(codes: U64, low: U16, high: U16) -> None:
+    """Find the bounds by each axis' own bits, which order codes as the coordinates do."""
+    mask_x = np.uint64(0x249249249249)
+    mask_y, mask_z = mask_x << np.uint64(1), mask_x << np.uint64(2)
+    low_x, low_y, low_z = mask_x, mask_y, mask_z
+    high_x = high_y = high_z = np.uint64(0)
     for i in range(len(codes)):
-        for axis in range(3):
-            place = np.uint16(compact(codes[i] >> np.uint64(axis)))
-            low[axis] = min(low[axis], place)
-            high[axis] = max(high[axis], place)
+        x, y, z = codes[i] & mask_x, codes[i] & mask_y, codes[i] & mask_z
+        low_x, low_y, low_z = min(low_x, x), min(low_y, y), min(low_z, z)
+        high_x, high_y, high_z = max(high_x, x), max(high_y, y), max(high_z, z)
+    for axis, (least, most) in enumerate(((low_x, high_x), (low_y, high_y), (low_z, high_z))):
+        low[axis] = np.uint16(compact(least >> np.uint64(axis)))
+        high[axis] = np.uint16(compact(most >> np.uint64(axis)))
 
 
 def coordinates_and_bounds(codes: U64, columns: int = 3) -> tuple[U16, U16, U16]:
@@ -74,7 +101,8 @@ def coordinates_and_bounds(codes: U64, columns: int = 3) -> tuple[U16, U16, U16]
     """
     out = np.empty((len(codes), columns), np.uint16)
     low, high = np.full(3, 65535, np.uint16), np.zeros(3, np.uint16)
-    _decode_into(codes, out, low, high)
+    _decode_into(codes, out)
+    _bounds_into(codes, low, high)
     return out, low, high
 
 

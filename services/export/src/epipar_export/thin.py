@@ -52,9 +52,10 @@ def thin_to_count(
         workspace: as for thin_to_radius.
         check: called between passes; what it raises ends the search.
     """
-    radius = _guess_radius(codes, limit)
     if len(codes) > 2 * SAMPLE_POINTS:
-        radius = _radius_by_sample(codes, confidence, limit, radius, pool)
+        radius = _radius_by_sample(codes, confidence, limit, pool)
+    else:
+        radius = _guess_radius(codes, limit)
     best: Thinned | None = None
     search = _RadiusSearch()
     for _ in range(8):
@@ -87,18 +88,17 @@ class _RadiusSearch:
             power = np.log(self._last[1] / ratio) / np.log(radius / self._last[0])
             self._power = float(np.clip(power, 1.0, 3.0))
         self._last = radius, ratio
-        return max(1.0, radius * ratio ** (1 / self._power))
+        return max(1.0, radius * float(ratio ** (1 / self._power)))
 
 
-def _radius_by_sample(
-    codes: U64, confidence: U8, limit: int, radius: float, pool: Executor
-) -> float:
-    """Correct a radius on runs of the curve, judged by the points whose surroundings they hold."""
+def _radius_by_sample(codes: U64, confidence: U8, limit: int, pool: Executor) -> float:
+    """Search the radius on runs of the curve, judged by the points whose surroundings they hold."""
     length = SAMPLE_POINTS // SAMPLE_RUNS
     begins = np.linspace(0, len(codes) - length, SAMPLE_RUNS).astype(np.int64)
     rows = (begins[:, None] + np.arange(length)).ravel()
     some, their_confidence = codes[rows], confidence[rows]
     wanted = 0.925 * limit / len(codes)
+    radius = _guess_radius(some, max(1, round(wanted * len(some))))
     in_memory = Workspace(Path())
     search = _RadiusSearch()
     for _ in range(6):

@@ -25,10 +25,11 @@ import numpy as np
 
 from epipar_export.bricks import cell_starts
 from epipar_export.codecs import Encoder
-from epipar_export.gltf import glb_parts, write_parts
+from epipar_export.gltf import glb
 from epipar_export.grid import Grid
-from epipar_export.morton import CODE_MASK, U64, compact, occupied_by_level
+from epipar_export.morton import CODE_MASK, U64, coordinates_from_codes, occupied_by_level
 from epipar_export.order import OrderedPoints
+from epipar_export.workspace import write_whole
 
 TILE_POINTS = 16_384
 """A tier's depth is the first at which its tiles hold so many points or fewer on average."""
@@ -48,6 +49,7 @@ class _Tile:
     Attributes:
         depth: 0 is the whole grid.
         code: Morton code of the cell at its depth.
+        place: x, y and z of the cell at its depth.
         error: distance of its points to their nearest neighbours, scene units.
         rows: the points of its content among the ordered points; None where it has none.
         box: least and greatest coordinates of its points and its descendants' points.
@@ -55,6 +57,7 @@ class _Tile:
 
     depth: int
     code: int
+    place: tuple[int, int, int]
     error: float
     rows: tuple[int, int] | None = None
     box: Box | None = None
@@ -62,7 +65,7 @@ class _Tile:
 
     @property
     def name(self) -> str:
-        x, y, z = (int(compact(np.uint64(self.code >> axis))) for axis in range(3))
+        x, y, z = self.place
         return f"{self.depth}_{x}_{y}_{z}"
 
 
@@ -110,12 +113,13 @@ def write_tiles(
     def write(tile: _Tile) -> tuple[str, int, str, Box]:
         blocks = encoder.blocks(points, *(tile.rows or (0, 0)))
         name = f"{FOLDER}/{tile.name}.glb"
-        with (output / name).open("wb") as stream:
-            size, digest = write_parts(stream, glb_parts(blocks, points.grid))
+        data = glb(blocks, points.grid)
+        with (output / name).open("wb", buffering=0) as stream:
+            write_whole(stream, [np.frombuffer(data, np.uint8)])
         positions = [block.attributes[0] for block in blocks]
         low = tuple(min(p.low[axis] for p in positions) for axis in range(3))
         high = tuple(max(p.high[axis] for p in positions) for axis in range(3))
-        return name, size, digest, (low, high)
+        return name, len(data), hashlib.sha256(data).hexdigest(), (low, high)
 
     files: dict[str, tuple[int, str]] = {}
     for tile, (name, size, digest, box) in zip(contents, pool.map(write, contents), strict=True):
@@ -151,9 +155,11 @@ def _tree(points: OrderedPoints) -> dict[Cell, _Tile]:
         shift = 3 * (bits - depth)
         starts = cell_starts(codes, shift)
         cells = (codes[starts[:-1]] & np.uint64(CODE_MASK)) >> np.uint64(shift)
-        for code, (first, last) in zip(cells.tolist(), pairwise(starts.tolist()), strict=True):
+        places = coordinates_from_codes(cells).tolist()
+        runs = pairwise(starts.tolist())
+        for code, (x, y, z), (first, last) in zip(cells.tolist(), places, runs, strict=True):
             rows = (begin + first, begin + last)
-            tiles[depth, code] = _Tile(depth, code, tier.spacing_steps * step, rows)
+            tiles[depth, code] = _Tile(depth, code, (x, y, z), tier.spacing_steps * step, rows)
         begin = tier.points
     for cell in sorted(tiles, reverse=True):
         _join(tiles, cell)
@@ -178,7 +184,8 @@ def _join(tiles: dict[Cell, _Tile], cell: Cell) -> None:
         parent = (cell[0] - 1, cell[1] >> 3)
         is_new = parent not in tiles
         if is_new:
-            tiles[parent] = _Tile(*parent, error=float("nan"))
+            x, y, z = tiles[cell].place
+            tiles[parent] = _Tile(*parent, (x >> 1, y >> 1, z >> 1), error=float("nan"))
         tiles[parent].children.append(tiles[cell])
         if not is_new:
             return

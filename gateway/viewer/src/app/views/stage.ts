@@ -14,14 +14,17 @@ import '../../lib';
 import { makeProblem, type Problem } from '../api/errors';
 import { bytes } from '../format';
 import { replaceParams } from '../router';
-import { icon, type IconName } from '../ui/icons';
+import type { IconName } from '../ui/icons';
 import { Part } from '../ui/part';
 import { problemCard } from '../ui/pieces';
 import { paramsOf, VIEW_DEFAULTS, type ViewSettings } from './view_settings';
 import { confidenceLegend, type FilledCounts, provenanceLegend, removeBar } from './stage_foot';
 import { infoPanel } from './stage_info';
 import { displayPanel } from './stage_panel';
+import { splitSlider } from './stage_split';
 import { surfaceChoice } from './stage_surface';
+import { panelButton, toggle, tool } from './stage_tools';
+import { wordsOfExtra, wordsOfFailure } from './stage_words';
 import { keepTogether } from './together';
 
 /** What is shown: a scene, and what it is compared with. */
@@ -54,6 +57,8 @@ export class Stage extends Part {
   @state() private stats: ViewerStats | undefined;
   @state() private problem: Problem | undefined;
   @state() private brokenTiles = 0;
+  /** What was wrong with the last broken tile; "" where none was. */
+  private lastBroken = '';
   @state() private panel: 'display' | 'info' | '' = '';
   @state() private visible = false;
   @state() private split = 50;
@@ -78,6 +83,7 @@ export class Stage extends Part {
     if (changed.has('shown') && before?.src !== this.shown?.src) {
       this.stats = this.problem = undefined;
       this.brokenTiles = 0;
+      this.lastBroken = '';
       this.visible = false;
     }
   }
@@ -99,6 +105,10 @@ export class Stage extends Part {
   private readonly takeRegion = (): void => {
     const { region } = this;
     if (region) this.dispatchEvent(new CustomEvent('ep-region', { detail: region, bubbles: true }));
+  };
+
+  private readonly moveSplit = (percent: number): void => {
+    this.split = percent;
   };
 
   protected override updated(): void {
@@ -124,13 +134,13 @@ export class Stage extends Part {
       @epipar-region=${this.onRegion}
       @epipar-region-end=${this.endMarking}
       @epipar-progress=${this.onStats}
-      @epipar-settled=${this.onStats}
+      @epipar-settled=${this.onSettled}
       @epipar-first-pixels=${this.onFirstPixels}
       @epipar-error=${this.onError}
     >
       ${this.element(shown.src, shown.cameras, 'after')}
       ${shown.before ? this.element(shown.before, undefined, 'before') : nothing}
-      ${shown.before ? this.slider() : nothing} ${this.overlay()}
+      ${shown.before ? splitSlider(this.split, this.moveSplit) : nothing} ${this.overlay()}
       ${this.problem ? html`<div class="stage-problem">${problemCard(this.problem)}</div>` : this.toolbar()}
     </div>`;
   }
@@ -165,24 +175,6 @@ export class Stage extends Part {
         ?region-tool=${this.marking && which === 'after'}
       ></epipar-viewer>`,
     )}`;
-  }
-
-  private slider(): TemplateResult {
-    return html`<span class="split-line" aria-hidden="true">${icon('compare', 18)}</span>
-      <span class="split-word left" aria-hidden="true">Before</span>
-      <span class="split-word right" aria-hidden="true">After</span>
-      <input
-        class="split"
-        type="range"
-        min="0"
-        max="100"
-        aria-label="Before and after"
-        aria-valuetext="${this.split} % before"
-        .value=${String(this.split)}
-        @input=${(event: Event) => {
-          this.split = Number((event.target as HTMLInputElement).value);
-        }}
-      />`;
   }
 
   /** What is loading, and what the colours mean. */
@@ -227,18 +219,20 @@ export class Stage extends Part {
               })
             : nothing
         }
-        ${this.toggle('cameras', 'Cameras', settings.cameras, { cameras: !settings.cameras })}
+        ${toggle('cameras', 'Cameras', settings.cameras, () => {
+          this.change({ cameras: !settings.cameras });
+        })}
         ${this.colorToggle('heat', 'Confidence heat map', 'confidence')}
         ${
           this.stats?.hasProvenance || this.shown?.filled || settings.color === 'provenance'
             ? this.colorToggle('origin', 'What was filled', 'provenance')
             : nothing
         }
-        ${this.panelButton('sliders', 'Display settings', 'display')}
+        ${this.panelTool('sliders', 'Display settings', 'display')}
         ${tool('home', 'Reset the view', () => this.viewer?.resetView())}
         ${tool('picture', 'Save a picture', () => void this.savePicture())}
         ${document.fullscreenEnabled ? tool('full', 'Full screen', () => void this.toggleFullscreen()) : nothing}
-        ${this.panelButton('info', 'About this view', 'info')}
+        ${this.panelTool('info', 'About this view', 'info')}
       </div>
       ${
         this.panel === 'display'
@@ -254,42 +248,16 @@ export class Stage extends Part {
   /** Shows points by something else than their colours, or by these again. */
   private colorToggle(name: IconName, label: string, color: ViewSettings['color']): TemplateResult {
     const isOn = this.settings.color === color;
-    return this.toggle(name, label, isOn, { color: isOn ? 'rgb' : color });
+    return toggle(name, label, isOn, () => {
+      this.change({ color: isOn ? 'rgb' : color });
+    });
   }
 
-  private toggle(
-    name: IconName,
-    label: string,
-    pressed: boolean,
-    change: Partial<ViewSettings>,
-  ): TemplateResult {
-    return html`<button
-      class="button plain square"
-      aria-label=${label}
-      title=${label}
-      aria-pressed=${pressed ? 'true' : 'false'}
-      @click=${() => {
-        this.change(change);
-      }}
-    >
-      ${icon(name)}
-    </button>`;
-  }
-
-  private panelButton(name: IconName, label: string, panel: 'display' | 'info'): TemplateResult {
-    const open = this.panel === panel;
-    return html`<button
-      class="button plain square"
-      data-panel=${panel}
-      aria-label=${label}
-      title=${label}
-      aria-expanded=${open ? 'true' : 'false'}
-      @click=${() => {
-        this.panel = open ? '' : panel;
-      }}
-    >
-      ${icon(name)}
-    </button>`;
+  private panelTool(name: IconName, label: string, panel: 'display' | 'info'): TemplateResult {
+    const isOpen = this.panel === panel;
+    return panelButton(name, label, panel, isOpen, () => {
+      this.panel = isOpen ? '' : panel;
+    });
   }
 
   private change(change: Partial<ViewSettings>): void {
@@ -304,20 +272,29 @@ export class Stage extends Part {
     if (event.target === this.viewer) this.stats = event.detail;
   };
 
+  /** Where all that was asked for is broken, nothing more will come. */
+  private readonly onSettled = (event: CustomEvent<ViewerStats>): void => {
+    this.onStats(event);
+    if (event.target !== this.viewer || this.lastBroken === '') return;
+    if (!this.visible && event.detail.pointsResident === 0)
+      this.problem = makeProblem('BROKEN_SCENE', this.lastBroken);
+  };
+
   private readonly onFirstPixels = (event: Event): void => {
     if (event.target === this.viewer) this.visible = true;
   };
 
   private readonly onError = (event: CustomEvent<ViewerErrorDetail>): void => {
-    const { fatal, message } = event.detail;
-    if (fatal) {
-      this.problem = makeProblem('BROKEN_SCENE', message);
-      return;
-    }
-    if (this.brokenTiles++ === 0) {
-      this.app.toasts.warn(
-        'A part of the scene cannot be read and is left out; the rest is shown.',
-      );
+    const { fatal, message, url } = event.detail;
+    const words = wordsOfExtra(url, this.shown);
+    if (fatal) this.problem = makeProblem('BROKEN_SCENE', wordsOfFailure(event.detail));
+    else if (words !== undefined) this.app.toasts.warn(words);
+    else {
+      this.lastBroken = message;
+      if (this.brokenTiles++ === 0)
+        this.app.toasts.warn(
+          'A part of the scene cannot be read and is left out; the rest is shown.',
+        );
     }
   };
 
@@ -344,11 +321,6 @@ export class Stage extends Part {
     else await this.querySelector('.stage')?.requestFullscreen();
   }
 }
-
-const tool = (name: IconName, label: string, act: () => void): TemplateResult =>
-  html`<button class="button plain square" aria-label=${label} title=${label} @click=${act}>
-    ${icon(name)}
-  </button>`;
 
 declare global {
   interface HTMLElementTagNameMap {

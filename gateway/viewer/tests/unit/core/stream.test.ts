@@ -104,15 +104,26 @@ describe('TileStream', () => {
     expect(errors.at(-1)?.[1]).toBe('LIMIT');
   });
 
-  it('reports a broken tile once and draws the rest', async () => {
+  it('reports a broken tile once and draws the rest, also what lies below it', async () => {
     const server = new Server({
       '/tileset.json': tileset(tile('a.glb', [tile('b.glb', [tile('d.glb')]), tile('c.glb')])),
     });
     server.failures['b.glb'] = [new ViewerError('BAD_CONTENT', 'broken')];
     const { settle, errors } = await opened(server);
-    expect(await settle()).toEqual(['a.glb', 'c.glb']);
+    expect(await settle()).toEqual(['a.glb', 'c.glb', 'd.glb']);
     expect(errors).toEqual([['/b.glb', 'BAD_CONTENT']]);
     expect(server.asked.filter((name) => name === 'b.glb')).toHaveLength(1);
+  });
+
+  it('draws what lies below a broken root, and settles where all is broken', async () => {
+    const broken = (): ViewerError[] => [new ViewerError('BAD_CONTENT', 'broken')];
+    const server = new Server({ '/tileset.json': tileset(tile('a.glb', [tile('b.glb')])) });
+    server.failures = { 'a.glb': broken() };
+    expect(await (await opened(server)).settle()).toEqual(['b.glb']);
+    server.failures = { 'a.glb': broken(), 'b.glb': broken() };
+    const { stream, settle, errors } = await opened(server);
+    expect(await settle()).toEqual([]);
+    expect([stream.isSettled, errors.length]).toEqual([true, 2]);
   });
 
   it('tries again after a failure that may pass, and gives up after three', async () => {

@@ -25,6 +25,7 @@ log = structlog.get_logger(__name__)
 
 _START_S = 120.0
 _ANSWER_S = 30.0
+_METRICS_ANSWER_S = 2.0
 _END_S = 2.0
 _LONGEST_PAUSE_S = 30.0
 _HEALTHY_S = 60.0
@@ -107,6 +108,17 @@ class HostPool:
         for host in hosts:
             with HostClient(host.socket) as client:
                 client.load(model)
+
+    def statuses(self) -> list[HostStatus]:
+        """Return what the hosts that run say of themselves; starts none, waits for none long."""
+        if not self._lock.acquire(timeout=_METRICS_ANSWER_S):
+            return []  # they are being started
+        try:
+            hosts = list(self._hosts)
+        finally:
+            self._lock.release()
+        asked = [_status_of(host, _METRICS_ANSWER_S) for host in hosts]
+        return [status for status in asked if status is not None]
 
     def pids(self) -> list[int]:
         """Return the process ids of the hosts that run."""
@@ -247,16 +259,16 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.stdout.close()
 
 
-def _status_of(host: _Host) -> HostStatus | None:
+def _status_of(host: _Host, answer_s: float = _ANSWER_S) -> HostStatus | None:
     """Ask a host; None where it does not answer in time."""
-    deadline_s = time.monotonic() + _ANSWER_S
+    deadline_s = time.monotonic() + answer_s
 
     def in_time() -> None:
         if time.monotonic() > deadline_s:
             raise TimeoutError
 
     try:
-        with HostClient(host.socket, in_time, connect_s=_ANSWER_S) as client:
+        with HostClient(host.socket, in_time, connect_s=answer_s) as client:
             return client.status()
     except (TimeoutError, EpiparError):
         return None

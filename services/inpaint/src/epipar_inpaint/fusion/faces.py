@@ -32,6 +32,7 @@ _MOST_TEXELS = 120_000
 _OPENING = np.ones((3, 3), np.uint8)
 _OCCUPIED = 0.5
 _FULL = 255
+_MOST_FAVOUR = 0.5  # that a plane goes on does not say that nothing stands before it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,7 +99,7 @@ class Faces:
         for face in self.every:
             if face.number == plane:
                 share = face.in_view(camera, pixels)[1]
-                return np.where(share < 0, 0, 2 * share - 1).astype(np.float32)
+                return np.where(share < 0, 0, np.minimum(2 * share - 1, _MOST_FAVOUR)).astype(np.float32)
         return np.zeros(len(pixels), np.float32)
 
     def layer(self) -> Layer:
