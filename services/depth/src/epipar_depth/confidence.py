@@ -7,6 +7,7 @@ and whose poses come from the same structure from motion, see the room's README.
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from epipar_depth.consistency import LOOSE_TOLERANCE, Agreement
@@ -23,8 +24,11 @@ FEATURES = (
     "disagreement",  # mean over the agreeing views, in loose tolerances, at most 1
     "noise",  # median disagreement of the whole frame, in loose tolerances
     "evidence",  # correlation at the coarse levels around the pixel
+    "edge",  # log2(1 + pixels to the nearest depth edge, at most 15) / 4
 )
-COEFFICIENTS = (1.270, 0.709, 1.409, -0.425, 1.486, 0.964, -0.003, -1.423, -2.962)
+_EDGE_STEP = 0.05  # relative step of the depth between neighbours that is an edge
+_EDGE_REACH_PX = 15.0
+COEFFICIENTS = (0.429, 0.391, 1.522, -0.471, 1.589, -0.107, -0.186, -1.632, -2.576, 2.682)
 
 
 def features(agreement: Agreement, matched: Matched) -> F32:
@@ -42,9 +46,22 @@ def features(agreement: Agreement, matched: Matched) -> F32:
             np.minimum(agreement.disagreement / LOOSE_TOLERANCE, 1),
             np.full_like(count, agreement.noise / LOOSE_TOLERANCE),
             np.clip(matched.evidence, 0, 1),
+            np.log2(1 + _edge_distance(matched.depth)) / 4,
         ],
         axis=-1,
     ).astype(np.float32)
+
+
+def _edge_distance(depth: F32) -> F32:
+    """Return (H, W) pixels to the nearest step of the depth, at most so many."""
+    square = np.ones((3, 3), np.uint8)
+    near = np.asarray(cv2.erode(depth, square), np.float32)
+    far = np.asarray(cv2.dilate(depth, square), np.float32)
+    inside = (far <= near * np.float32(1 + _EDGE_STEP)).astype(np.uint8)
+    if inside.all():  # there is nothing to measure the distance to
+        return np.full(depth.shape, _EDGE_REACH_PX, np.float32)
+    distance = cv2.distanceTransform(inside, cv2.DIST_L2, 3)
+    return np.minimum(np.asarray(distance, np.float32), np.float32(_EDGE_REACH_PX))
 
 
 def probability(values: F32, coefficients: F64 | None = None) -> F32:

@@ -18,6 +18,7 @@ from epipar_scene.cameras import world_to_camera
 LOOSE_TOLERANCE = 0.03  # relative depth lost on the way there and back, at which noise is judged
 _TOLERANCE_RANGE = (0.008, 0.03)
 _NOISE_FACTOR = 4.0
+_SAMPLED = 3  # every so many-th pixel of every so many-th row tells the noise
 PIXEL_TOLERANCE = 2.5  # pixels that may be lost on the way there and back
 
 
@@ -46,7 +47,7 @@ class Agreement:
 
 @njit(fastmath=True, error_model="numpy", cache=True)
 def _check(
-    depth: F32, intrinsics: F64, sources: F32, there: F64, back: F64, limits: F64
+    depth: F32, intrinsics: F64, sources: F32, there: F64, back: F64, limits: F64, stride: int
 ) -> tuple[F32, F32, F32, F32, F32]:
     height, width = depth.shape
     count = np.zeros((height, width), np.float32)
@@ -55,8 +56,8 @@ def _check(
     disagreement = np.ones((height, width), np.float32)
     fused = np.zeros((height, width), np.float32)
     fx, fy, cx, cy = intrinsics[0], intrinsics[1], intrinsics[2], intrinsics[3]
-    for y in range(height):
-        for x in range(width):
+    for y in range(0, height, stride):
+        for x in range(0, width, stride):
             z = float(depth[y, x])
             if z <= 0:
                 continue
@@ -127,10 +128,11 @@ def check_agreement(
     there = np.stack([world_to_camera(pose) @ cam_to_world for pose in source_poses])
     back = np.stack([to_view @ pose for pose in source_poses])
     flat = np.array([intrinsics[0, 0], intrinsics[1, 1], intrinsics[0, 2], intrinsics[1, 2]])
-    loose = _check(depth, flat, sources, there, back, np.array([LOOSE_TOLERANCE, PIXEL_TOLERANCE]))
+    loosely = np.array([LOOSE_TOLERANCE, PIXEL_TOLERANCE])
+    loose = _check(depth, flat, sources, there, back, loosely, _SAMPLED)
     several = loose[0] >= 2
     noise = float(np.median(loose[3][several])) if several.any() else LOOSE_TOLERANCE
     tolerance = float(np.clip(_NOISE_FACTOR * noise, *_TOLERANCE_RANGE))
     limits = np.array([tolerance, PIXEL_TOLERANCE])
-    found = _check(depth, flat, sources, there, back, limits)
+    found = _check(depth, flat, sources, there, back, limits, 1)
     return Agreement(*found, tolerance=tolerance, noise=noise)

@@ -61,7 +61,7 @@ class MatchSettings:
     most_coarse: float = 0.8
     weak: float = 2.0
     half_edges: EdgeSettings = field(default_factory=lambda: EdgeSettings(5, grey_scale=12.0))
-    edges: EdgeSettings = field(default_factory=lambda: EdgeSettings(2, grey_scale=10.0))
+    edges: EdgeSettings = field(default_factory=lambda: EdgeSettings(4, grey_scale=10.0))
 
 
 @dataclass(frozen=True, slots=True)

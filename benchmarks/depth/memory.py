@@ -1,0 +1,146 @@
+"""Whether the depth stages' memory stays flat however long the clip is.
+
+``python -m benchmarks.depth.memory [--frames 100 300 1000]``: matches and fuses a walk through a
+rendered room at 160x120, the poses given, so that nothing but the stages "depth" and "fuse" is
+measured. Prints, for each length: the most memory that a worker held (RSS, its compiled kernels
+included), the size of the poses and sparse points that every worker holds, CPU-seconds a frame, and
+cores busy (CPU-seconds over wall seconds). Each length runs in a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from epipar_depth.dense import DenseSettings, fuse_frame, match_frame
+from epipar_depth.processes import run_frames, usable_cores
+from epipar_depth.reconstruction import I32, Lens, Reconstruction
+from epipar_depth.testing import Room, furnished_room, render
+from epipar_depth.workfolder import WorkFolder
+from epipar_scene.arrays import F32, F64
+from epipar_scene.cameras import Intrinsics, world_to_camera
+
+HEAD = (
+    "| frames | sparse points | a worker's peak, MB | of it poses and points, MB "
+    "| CPU-s a frame | cores busy | covered |\n|--:|--:|--:|--:|--:|--:|--:|"
+)
+CAMERA = Intrinsics(160, 120, 130.0, 130.0, 80.0, 60.0)
+_TURN_DEG = 4.0  # between two frames; 90 of them are once around
+_RADIUS_M = 0.7
+_NEW_POINTS = 40  # sparse points that each frame is the first to see
+_TRACK = 8  # frames before and after, in which they are looked for
+_SEEN_WITHIN = 0.02  # of the depth there
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--frames", type=int, nargs="+", default=[100, 300, 1000])
+    parser.add_argument("--alone", type=int, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.alone:
+        print(_measure(arguments.alone), flush=True)
+        return
+    print(HEAD, flush=True)
+    for count in arguments.frames:
+        command = [sys.executable, "-m", "benchmarks.depth.memory", "--alone", str(count)]
+        subprocess.run(command, check=True)
+
+
+def walk(count: int) -> F64:
+    """Return (count, 4, 4) cameras that look outwards from a slowly rising spiral."""
+    poses = np.tile(np.eye(4), (count, 1, 1))
+    for number, pose in enumerate(poses):
+        angle = np.radians(_TURN_DEG * number)
+        around = np.array([np.sin(angle), 0, np.cos(angle)])
+        right = np.array([np.cos(angle), 0, -np.sin(angle)])
+        pose[:3, :3] = np.stack([right, [0, 1, 0], around], axis=1)
+        height = 0.5 * np.sin(number / 90)
+        pose[:3, 3] = _RADIUS_M * around + np.array([0, height, 2.0])
+    return poses
+
+
+def prepared(folder: Path, count: int) -> WorkFolder:
+    """Return a work folder with the frames and exact poses of a walk."""
+    work = WorkFolder(folder)
+    work.claim("walk")
+    room: Room = furnished_room(5, boxes=4, plain_walls=1)
+    poses = walk(count)
+    random = np.random.default_rng(0)
+    depths = []
+    for number, pose in enumerate(poses):
+        picture, depth = render(room, CAMERA, pose)
+        noisy = picture + random.normal(0, 1.5, picture.shape)
+        work.save_frame(number, np.clip(noisy, 0, 255).astype(np.uint8))
+        depths.append(depth)
+    points, seen = _tracks(poses, depths, random)
+    lens = Lens(CAMERA, 0.0)
+    Reconstruction(lens, tuple(range(count)), poses, points, seen).save(work.reconstruction)
+    return work
+
+
+def _tracks(
+    poses: F64, depths: list[F32], random: np.random.Generator
+) -> tuple[F64, tuple[I32, ...]]:
+    """Return sparse points, and which of them each frame sees, as structure from motion would."""
+    count = len(poses)
+    points: list[F64] = []
+    seen: list[list[I32]] = [[] for _ in range(count)]
+    for number in range(count):
+        x = random.integers(0, CAMERA.width, _NEW_POINTS)
+        y = random.integers(0, CAMERA.height, _NEW_POINTS)
+        z = depths[number][y, x].astype(np.float64)
+        local = np.stack([(x + 0.5 - CAMERA.cx) / CAMERA.fx, (y + 0.5 - CAMERA.cy) / CAMERA.fy])
+        here = np.vstack([local * z, z]).T @ poses[number, :3, :3].T + poses[number, :3, 3]
+        identity = np.arange(_NEW_POINTS, dtype=np.int32) + number * _NEW_POINTS
+        for other in range(max(0, number - _TRACK), min(count, number + _TRACK + 1)):
+            seen[other].append(identity[_visible(here, poses[other], depths[other])])
+        points.append(here)
+    return np.concatenate(points), tuple(np.concatenate(parts) for parts in seen)
+
+
+def _visible(points: F64, pose: F64, depth: F32) -> np.ndarray:
+    to_camera = world_to_camera(pose)
+    x, y, z = (points @ to_camera[:3, :3].T + to_camera[:3, 3]).T
+    safe = np.maximum(z, 1e-6)
+    u = np.floor(CAMERA.fx * x / safe + CAMERA.cx)
+    v = np.floor(CAMERA.fy * y / safe + CAMERA.cy)
+    inside = (z > 0) & (u >= 0) & (v >= 0) & (u < CAMERA.width) & (v < CAMERA.height)
+    column = np.where(inside, u, 0).astype(int)
+    row = np.where(inside, v, 0).astype(int)
+    return np.asarray(inside & (np.abs(depth[row, column] - z) < _SEEN_WITHIN * safe), bool)
+
+
+def _measure(count: int) -> str:
+    cv2.setNumThreads(1)
+    with tempfile.TemporaryDirectory() as temporary:
+        work = prepared(Path(temporary) / "scene", count)
+        started_s = time.perf_counter()
+        settings = DenseSettings()
+        for stage in (match_frame, fuse_frame):
+            tasks = ((work.scene, position, settings) for position in range(count))
+            run_frames(stage, tasks, usable_cores(), lambda: None)
+        wall_s = time.perf_counter() - started_s
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        model = work.load_reconstruction()
+        known = [np.load(path, mmap_mode="r") for path in sorted(work.scene.glob("depth/*.npy"))]
+        covered = float(np.mean([np.mean(depth > 0) for depth in known]))
+    held = model.points.nbytes + model.cam_to_world.nbytes
+    held += sum(seen.nbytes for seen in model.observations)
+    cpu_s = used.ru_utime + used.ru_stime
+    return (
+        f"| {count} | {len(model.points)} | {used.ru_maxrss / 1000:.0f} | {held / 1e6:.1f} "
+        f"| {cpu_s / count:.3f} | {cpu_s / wall_s:.2f} | {covered:.2f} |"
+    )
+
+
+if __name__ == "__main__":
+    main()
