@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,6 +21,8 @@ import pytest
 
 ROLE = "epipar"
 START_S = 60.0
+STARTS = 5
+"""A free port may be taken by somebody else before the server has it."""
 
 
 def binaries() -> Path | None:
@@ -29,6 +32,10 @@ def binaries() -> Path | None:
     if on_path is not None:
         folders.insert(0, Path(on_path).resolve().parent)
     return next((folder for folder in reversed(folders) if (folder / "postgres").is_file()), None)
+
+
+class ServerEndedError(Exception):
+    """The server ended while it started; the message is the end of its log."""
 
 
 class PostgresServer:
@@ -41,9 +48,7 @@ class PostgresServer:
         self._bin = found
         self._folder = Path(tempfile.mkdtemp(prefix="epipar-pg-"))
         self._process: subprocess.Popen[bytes] | None = None
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self._port: int = free.getsockname()[1]
+        self._port = 0
 
     def __enter__(self) -> Self:
         if os.getuid() == 0:  # it refuses to run as root
@@ -54,7 +59,7 @@ class PostgresServer:
             *("--no-sync", "--encoding=UTF8", "--locale=C"),
         )
         try:
-            self.start()
+            self._start_on_a_free_port()
         except BaseException:
             self._end()
             raise
@@ -67,6 +72,14 @@ class PostgresServer:
         trace: TracebackType | None,
     ) -> None:
         self._end()
+
+    def _start_on_a_free_port(self) -> None:
+        for _ in range(STARTS - 1):
+            self._port = _free_port()
+            with suppress(ServerEndedError):
+                return self.start()
+        self._port = _free_port()
+        return self.start()
 
     def start(self) -> None:
         """Start it and wait until it answers."""
@@ -89,11 +102,12 @@ class PostgresServer:
             )
         deadline_s = time.monotonic() + START_S
         while True:
-            assert self._process.poll() is None, f"postgres ended: see {self._folder / 'log'}"
+            if self._process.poll() is not None:
+                raise ServerEndedError((self._folder / "log").read_text()[-2000:])
             try:
                 psycopg.connect(self._url("postgres"), connect_timeout=10).close()
             except psycopg.OperationalError:
-                assert time.monotonic() < deadline_s, f"see {self._folder / 'log'}"
+                assert time.monotonic() < deadline_s, (self._folder / "log").read_text()[-2000:]
                 time.sleep(0.05)
             else:
                 return
@@ -119,10 +133,17 @@ class PostgresServer:
         )
 
     def _end(self) -> None:
-        if self._process is not None:
+        if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGINT)  # cut all sessions, and end
             self._process.wait(60)
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    return port
 
 
 def _somebody() -> str:

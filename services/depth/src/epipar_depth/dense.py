@@ -29,7 +29,7 @@ from epipar_scene.writer import SceneWriter
 
 _CACHED_IMAGES = 40
 _MOST_BLOCKED_SHARE = 0.5  # views that look through a confirmed point, per view that agrees
-_LEAST_CONFIDENCE = 0.845  # below which a depth is not kept; chosen on the office and the sample
+_LEAST_CONFIDENCE = 0.825  # below which a depth is not kept; chosen on the office and the sample
 _LEAST_EVIDENCE = 0.4  # noise alone stays below: the best of many planes gives it 0.1 to 0.3
 _MOST_BLOCKED = 2  # views that look through a point that only its neighbours confirm
 
