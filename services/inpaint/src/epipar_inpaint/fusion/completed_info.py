@@ -10,7 +10,7 @@ from epipar_inpaint.fusion.alignment import Tolerances
 from epipar_scene.scene_info import SceneEngine, SceneInfo
 
 NAME = "fusion"
-VERSION = "1.1.0"
+VERSION = "1.2.0"
 
 
 def completed_info(

@@ -6,10 +6,12 @@ Layers, by stage: "seen" (depth from other views), "depth" (all depth).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from epipar_inpaint.fusion.alignment import Tolerances
+from epipar_inpaint.fusion.contradiction import Contradiction, contradiction, witnesses_beside
 from epipar_inpaint.fusion.faces import Faces
 from epipar_inpaint.fusion.hidden import Hidden, body_depth, parts_of
 from epipar_inpaint.fusion.labels import BODY, KNOWN, REPROJECTED, Surroundings, fill_unseen
@@ -19,6 +21,9 @@ from epipar_inpaint.fusion.reproject import SEEN, Witnesses, reproject
 from epipar_inpaint.fusion.store import Layer, Store
 from epipar_inpaint.fusion.views import View
 from epipar_scene.arrays import F32, F64, U8, Bools
+
+_WITNESSES = 6
+"""Views that looked through what was filled and are asked when it is filled again."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,22 +89,47 @@ class DepthStages:
                 kind = np.where(fresh, again["kind"], kind)
                 support = np.where(fresh, again["support"], support)
             todo = target.depth_hole & (depth <= 0)
-            around = Surroundings(
-                world.planes,
-                world.faces,
-                others,
-                [view.depth for view in others],
-                self.tolerances,
-                self.refuse_hidden,
-            )
-            labelled = fill_unseen(target, depth, todo, around)
+            labelled = fill_unseen(target, depth, todo, self._around(others, world))
             depth = np.where(todo, labelled.depth, depth).astype(np.float32)
             kind = np.where(todo, labelled.kind, kind).astype(np.uint8)
             certainty = labelled.certainty
         near = self.tolerances.plane
         depth = snapped(depth, kind == REPROJECTED, target.camera, world.planes, near)
         layer = {"depth": depth, "kind": kind, "support": support, "certainty": certainty}
-        self.store.put("depth", j, layer)
+        self.store.put("depth", j, self._without_contradicted(j, layer, world))
+
+    def _around(self, others: list[View], world: World) -> Surroundings:
+        depths = [view.depth for view in others]
+        return Surroundings(
+            world.planes, world.faces, others, depths, self.tolerances, self.refuse_hidden
+        )
+
+    def _without_contradicted(self, j: int, layer: Layer, world: World) -> Layer:
+        """Choose again what views look through that were not asked; leave open what they still do."""
+        names = [*self.sources[j], *witnesses_beside(self.sources[j], j, len(self.store))]
+        if len(names) == len(self.sources[j]):
+            return layer
+        target = self.store.view(j)
+        against = self._contradiction(j, layer, names)
+        if not len(against.pixels):
+            return layer
+        out = _opened(layer, against.pixels)
+        todo = target.depth_hole & (out["depth"] <= 0)
+        order = np.argsort(-against.by_view, kind="stable")[:_WITNESSES]
+        asked = [names[int(place)] for place in order]
+        asked += [k for k in self.sources[j] if k not in asked][: len(self.sources[j]) // 2]
+        around = self._around([self.store.view(k) for k in asked], world)
+        labelled = fill_unseen(target, out["depth"], todo, around)
+        for name in ("depth", "kind", "certainty"):
+            out[name][todo] = getattr(labelled, name)[todo]
+        return _opened(out, self._contradiction(j, out, names).pixels)
+
+    def _contradiction(self, j: int, layer: Layer, names: list[int]) -> Contradiction:
+        # A body stands where no view has seen anything, on evidence of its own.
+        filled = ~np.isin(layer["kind"], (KNOWN, BODY)) & (layer["depth"] > 0)
+        views = (self.store.view(k) for k in names)
+        target, depth = self.store.view(j), layer["depth"]
+        return contradiction(target, filled, depth, views, self.tolerances.depth)
 
     def _without_hidden(self, j: int, seen: Layer, faces: Faces) -> Layer:
         """Return the layer "seen" without what a face hides that goes on before it."""
@@ -107,10 +137,7 @@ class DepthStages:
         at = taken.rows, taken.columns
         limit = seen["depth"][at] * (1 - 2 * self.tolerances.depth)
         gone = taken.only(faces.hides(self.store.camera(j), taken, limit))
-        out = {name: values.copy() for name, values in seen.items()}
-        for name in ("depth", "kind", "support"):
-            out[name][gone.rows, gone.columns] = 0
-        return out
+        return _opened(seen, gone)
 
     def _stand(self, j: int, depth: F32, kind: U8, hidden: Hidden) -> tuple[F32, U8, Bools]:
         """Put hidden bodies into their holes; return depth, kind and the pixels of those holes."""
@@ -167,3 +194,11 @@ class DepthStages:
         status[at] = found.status
         support[at] = found.support
         return {"depth": out, "kind": kind, "status": status, "support": support}
+
+
+def _opened(layer: Layer, gone: Pixels) -> dict[str, np.ndarray[Any, Any]]:
+    """Return a copy of a layer of depth without some pixels."""
+    out = {name: values.copy() for name, values in layer.items()}
+    for name in {"depth", "kind", "support", "certainty"}.intersection(out):
+        out[name][gone.rows, gone.columns] = 0
+    return out
