@@ -47,11 +47,12 @@ async def test_a_cancelled_surface_ends_its_job_and_leaves_nothing_half_written(
     )
     async with serving([service]) as channel:
         stub = pb_grpc.ExportServiceStub(channel)
+        others = set(psutil.Process().children(recursive=True))
         call = stub.Export(REQUEST)
         async for event in call:
             if event.progress.stage.startswith("surface_"):
                 break
-        children = psutil.Process().children(recursive=True)
+        children = set(psutil.Process().children(recursive=True)) - others
         for child in children:  # it gets no further, however slow this process is
             child.suspend()
         job = [os.pidfd_open(child.pid) for child in children]
