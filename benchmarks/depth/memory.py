@@ -15,16 +15,16 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from benchmarks.depth.process_tree import cpu_s, watched
+from benchmarks.depth.process_tree import Watch, whole
 from epipar_depth.dense import DenseSettings, fuse_frame, match_frame
 from epipar_depth.processes import run_frames, usable_cores
-from epipar_depth.reconstruction import I32, Lens, Reconstruction
+from epipar_depth.ragged import I32, Ragged
+from epipar_depth.reconstruction import Lens, Reconstruction
 from epipar_depth.testing import Room, furnished_room, render
 from epipar_depth.workfolder import WorkFolder
 from epipar_scene.arrays import F32, F64
@@ -96,9 +96,7 @@ def prepared(folder: Path, count: int) -> WorkFolder:
     return work
 
 
-def _tracks(
-    poses: F64, depths: list[F32], random: np.random.Generator
-) -> tuple[F64, tuple[I32, ...]]:
+def _tracks(poses: F64, depths: list[F32], random: np.random.Generator) -> tuple[F64, Ragged]:
     """Return sparse points, and which of them each frame sees, as structure from motion would."""
     count = len(poses)
     points: list[F64] = []
@@ -113,7 +111,7 @@ def _tracks(
         for other in range(max(0, number - _TRACK), min(count, number + _TRACK + 1)):
             seen[other].append(identity[_visible(here, poses[other], depths[other])])
         points.append(here)
-    return np.concatenate(points), tuple(np.concatenate(parts) for parts in seen)
+    return np.concatenate(points), Ragged.of([np.concatenate(parts) for parts in seen])
 
 
 def _visible(points: F64, pose: F64, depth: F32) -> np.ndarray:
@@ -132,22 +130,21 @@ def _measure(count: int) -> str:
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as temporary:
         work = prepared(Path(temporary) / "scene", count)
-        before_s, started_s = cpu_s(os.getpid()), time.perf_counter()
         settings = DenseSettings()
-        with watched(os.getpid()) as peaks:
+        with Watch(os.getpid()) as watch:
             for stage in (match_frame, fuse_frame):
+                watch.stage(stage.__name__)
                 tasks = ((work.scene, position, settings) for position in range(count))
                 run_frames(stage, tasks, usable_cores(), lambda: None)
-        wall_s = time.perf_counter() - started_s
-        used_s = cpu_s(os.getpid()) - before_s
         model = work.load_reconstruction()
         known = [np.load(path, mmap_mode="r") for path in sorted(work.scene.glob("depth/*.npy"))]
         covered = float(np.mean([np.mean(depth > 0) for depth in known]))
     held = model.points.nbytes + model.cam_to_world.nbytes
-    held += sum(seen.nbytes for seen in model.observations)
+    held += model.observations.values.nbytes + model.seers.values.nbytes
+    used = whole(watch.stages)
     return (
-        f"| {count} | {len(model.points)} | {peaks.worker:.0f} | {peaks.worker_own:.1f} "
-        f"| {held / 1e6:.1f} | {used_s / count:.3f} | {used_s / wall_s:.2f} | {covered:.2f} |"
+        f"| {count} | {len(model.points)} | {used.worker:.0f} | {used.worker_own:.1f} "
+        f"| {held / 1e6:.1f} | {used.cpu_s / count:.3f} | {used.cores:.2f} | {covered:.2f} |"
     )
 
 
