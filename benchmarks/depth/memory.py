@@ -3,40 +3,44 @@
 ``python -m benchmarks.depth.memory [--frames 100 300 1000]``: matches and fuses a walk through a
 rendered room at 160x120, the poses given, so that nothing but the stages "depth" and "fuse" is
 measured. Prints, for each length: the most memory that a worker held (RSS, its compiled kernels
-included), the size of the poses and sparse points that every worker holds, CPU-seconds a frame, and
-cores busy (CPU-seconds over wall seconds). Each length runs in a process of its own.
+included), how much of it no file backs, the size of the poses and sparse points, CPU-seconds a
+frame, and cores busy (CPU-seconds over wall seconds). Each length runs in a process of its own,
+after one short walk that compiles the kernels.
 """
 
 from __future__ import annotations
 
 import argparse
-import resource
+import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from benchmarks.depth.process_tree import Watch, whole
 from epipar_depth.dense import DenseSettings, fuse_frame, match_frame
 from epipar_depth.processes import run_frames, usable_cores
-from epipar_depth.reconstruction import I32, Lens, Reconstruction
+from epipar_depth.ragged import I32, Ragged
+from epipar_depth.reconstruction import Lens, Reconstruction
 from epipar_depth.testing import Room, furnished_room, render
 from epipar_depth.workfolder import WorkFolder
 from epipar_scene.arrays import F32, F64
 from epipar_scene.cameras import Intrinsics, world_to_camera
 
 HEAD = (
-    "| frames | sparse points | a worker's peak, MB | of it poses and points, MB "
-    "| CPU-s a frame | cores busy | covered |\n|--:|--:|--:|--:|--:|--:|--:|"
+    "| frames | sparse points | a worker's peak, MB | of it not files, MB "
+    "| poses and points, MB | CPU-s a frame | cores busy | covered |\n"
+    "|--:|--:|--:|--:|--:|--:|--:|--:|"
 )
 CAMERA = Intrinsics(160, 120, 130.0, 130.0, 80.0, 60.0)
 _TURN_DEG = 4.0  # between two frames; 90 of them are once around
 _RADIUS_M = 0.7
 _NEW_POINTS = 40  # sparse points that each frame is the first to see
 _TRACK = 8  # frames before and after, in which they are looked for
+_WARMING = 12  # frames of the walk before
 _SEEN_WITHIN = 0.02  # of the depth there
 
 
@@ -49,10 +53,15 @@ def main() -> None:
     if arguments.alone:
         print(_measure(arguments.alone), flush=True)
         return
+    _alone(_WARMING, stdout=subprocess.DEVNULL)  # compiling takes memory of its own
     print(HEAD, flush=True)
     for count in arguments.frames:
-        command = [sys.executable, "-m", "benchmarks.depth.memory", "--alone", str(count)]
-        subprocess.run(command, check=True)
+        _alone(count)
+
+
+def _alone(count: int, stdout: int | None = None) -> None:
+    command = [sys.executable, "-m", "benchmarks.depth.memory", "--alone", str(count)]
+    subprocess.run(command, check=True, stdout=stdout)
 
 
 def walk(count: int) -> F64:
@@ -87,9 +96,7 @@ def prepared(folder: Path, count: int) -> WorkFolder:
     return work
 
 
-def _tracks(
-    poses: F64, depths: list[F32], random: np.random.Generator
-) -> tuple[F64, tuple[I32, ...]]:
+def _tracks(poses: F64, depths: list[F32], random: np.random.Generator) -> tuple[F64, Ragged]:
     """Return sparse points, and which of them each frame sees, as structure from motion would."""
     count = len(poses)
     points: list[F64] = []
@@ -104,7 +111,7 @@ def _tracks(
         for other in range(max(0, number - _TRACK), min(count, number + _TRACK + 1)):
             seen[other].append(identity[_visible(here, poses[other], depths[other])])
         points.append(here)
-    return np.concatenate(points), tuple(np.concatenate(parts) for parts in seen)
+    return np.concatenate(points), Ragged.of([np.concatenate(parts) for parts in seen])
 
 
 def _visible(points: F64, pose: F64, depth: F32) -> np.ndarray:
@@ -123,22 +130,21 @@ def _measure(count: int) -> str:
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as temporary:
         work = prepared(Path(temporary) / "scene", count)
-        started_s = time.perf_counter()
         settings = DenseSettings()
-        for stage in (match_frame, fuse_frame):
-            tasks = ((work.scene, position, settings) for position in range(count))
-            run_frames(stage, tasks, usable_cores(), lambda: None)
-        wall_s = time.perf_counter() - started_s
-        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        with Watch(os.getpid()) as watch:
+            for stage in (match_frame, fuse_frame):
+                watch.stage(stage.__name__)
+                tasks = ((work.scene, position, settings) for position in range(count))
+                run_frames(stage, tasks, usable_cores(), lambda: None)
         model = work.load_reconstruction()
         known = [np.load(path, mmap_mode="r") for path in sorted(work.scene.glob("depth/*.npy"))]
         covered = float(np.mean([np.mean(depth > 0) for depth in known]))
     held = model.points.nbytes + model.cam_to_world.nbytes
-    held += sum(seen.nbytes for seen in model.observations)
-    cpu_s = used.ru_utime + used.ru_stime
+    held += model.observations.values.nbytes + model.seers.values.nbytes
+    used = whole(watch.stages)
     return (
-        f"| {count} | {len(model.points)} | {used.ru_maxrss / 1000:.0f} | {held / 1e6:.1f} "
-        f"| {cpu_s / count:.3f} | {cpu_s / wall_s:.2f} | {covered:.2f} |"
+        f"| {count} | {len(model.points)} | {used.worker:.0f} | {used.worker_own:.1f} "
+        f"| {held / 1e6:.1f} | {used.cpu_s / count:.3f} | {used.cores:.2f} | {covered:.2f} |"
     )
 
 

@@ -120,7 +120,7 @@ class _Run:
         with self._clock.timed("depth"):
             self._each_frame("depth", match_frame, count, self._is_matched)
         with self._clock.timed("fuse"):
-            self._each_frame("fuse", fuse_frame, count, self._is_fused)
+            self._each_frame("fuse", fuse_frame, count, self._is_fused())
         return self._finish(source, selection, outcome)
 
     def _hash(self) -> str:
@@ -183,10 +183,15 @@ class _Run:
     def _is_matched(self, position: int) -> bool:
         return self._work.matched_path(position).exists()
 
-    def _is_fused(self, position: int) -> bool:
-        name = self._work.name(self._work.load_reconstruction().indices[position])
+    def _is_fused(self) -> Callable[[int], bool]:
+        indices = self._work.load_reconstruction().indices
         writer = SceneWriter(self._request.output)
-        return writer.has_image(name) and writer.has_depth(name)
+
+        def is_fused(position: int) -> bool:
+            name = self._work.name(indices[position])
+            return writer.has_image(name) and writer.has_depth(name)
+
+        return is_fused
 
     def _finish(self, source: Source, selection: Selection, outcome: SfmOutcome) -> DepthResult:
         self._report("write", 0, 1, "scenes")
@@ -197,8 +202,9 @@ class _Run:
             for index, pose in zip(model.indices, model.cam_to_world, strict=True)
         ]
         coverage = _coverage(self._request.output, frames)
+        registered = set(model.indices)
         unregistered = tuple(
-            key for index, key in enumerate(selection.keys) if index not in set(model.indices)
+            key for index, key in enumerate(selection.keys) if index not in registered
         )
         counts = SceneCounts(selection.input_frames, len(selection.keys), len(model.indices))
         writer.write_sparse_points(_sparse_cloud(model.points))

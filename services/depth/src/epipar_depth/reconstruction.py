@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import shutil
+import tempfile
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from epipar_depth.ragged import Ragged
 from epipar_scene.arrays import F32, F64, U8, Bools
-from epipar_scene.atomic import atomic_file
 from epipar_scene.cameras import Intrinsics
 
-I32: TypeAlias = npt.NDArray[np.int32]
+_HEADER = "lens.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +68,16 @@ class Reconstruction:
         cam_to_world: (N, 4, 4) OpenCV camera-to-world.
         points: (M, 3) sparse world points.
         observations: for each registered frame the indices of the points it sees.
+        seers: for each point the positions in indices of the frames that see it, ascending; made
+            out of observations where it is not given.
     """
 
     lens: Lens
     indices: tuple[int, ...]
     cam_to_world: F64
     points: F64
-    observations: tuple[I32, ...]
+    observations: Ragged
+    seers: Ragged = field(default_factory=lambda: Ragged.of([]))
 
     def __post_init__(self) -> None:
         count = len(self.indices)
@@ -83,41 +88,48 @@ class Reconstruction:
             )
         if list(self.indices) != sorted(set(self.indices)):
             raise ValueError("frame indices must ascend without repeats")
+        if len(self.seers) != len(self.points):
+            object.__setattr__(self, "seers", self.observations.inverted(len(self.points)))
 
     def save(self, path: Path) -> None:
-        """Write to one .npz file, atomically."""
+        """Write to a folder, which appears whole; one that is there is replaced."""
         pinhole = self.lens.pinhole
         header = {
             "width": pinhole.width,
             "height": pinhole.height,
             "parameters": [pinhole.fx, pinhole.fy, pinhole.cx, pinhole.cy, self.lens.radial],
         }
-        lengths = np.array([len(seen) for seen in self.observations], np.int64)
-        seen = np.concatenate([np.zeros(0, np.int32), *self.observations])
-        with atomic_file(path) as file:
-            np.savez(
-                file,
-                header=np.array(json.dumps(header)),
-                indices=np.array(self.indices, np.int64),
-                cam_to_world=self.cam_to_world,
-                points=self.points,
-                lengths=lengths,
-                seen=seen,
-            )
+        arrays: dict[str, npt.NDArray[Any]] = {
+            "indices": np.array(self.indices, np.int64),
+            "cam_to_world": self.cam_to_world,
+            "points": self.points,
+            "observations": self.observations.values,
+            "observations_ends": self.observations.ends,
+            "seers": self.seers.values,
+            "seers_ends": self.seers.ends,
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+        (temporary / _HEADER).write_text(json.dumps(header))
+        for name, array in arrays.items():
+            np.save(temporary / f"{name}.npy", array, allow_pickle=False)
+        shutil.rmtree(path, ignore_errors=True)
+        temporary.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> Reconstruction:
-        """Read what save wrote."""
-        with np.load(path, allow_pickle=False) as stored:
-            header = json.loads(str(stored["header"]))
-            fx, fy, cx, cy, radial = header["parameters"]
-            ends = np.cumsum(stored["lengths"])[:-1]
-            return cls(
-                lens=Lens(
-                    Intrinsics(header["width"], header["height"], fx, fy, cx, cy), float(radial)
-                ),
-                indices=tuple(int(index) for index in stored["indices"]),
-                cam_to_world=stored["cam_to_world"],
-                points=stored["points"],
-                observations=tuple(np.split(stored["seen"], ends)),
-            )
+        """Read what save wrote; arrays stay in their files, mapped until they are used."""
+        header = json.loads((path / _HEADER).read_bytes())
+        fx, fy, cx, cy, radial = header["parameters"]
+
+        def mapped(name: str) -> Any:
+            return np.asarray(np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False))
+
+        return cls(
+            lens=Lens(Intrinsics(header["width"], header["height"], fx, fy, cx, cy), float(radial)),
+            indices=tuple(int(index) for index in mapped("indices")),
+            cam_to_world=mapped("cam_to_world"),
+            points=mapped("points"),
+            observations=Ragged(mapped("observations"), mapped("observations_ends")),
+            seers=Ragged(mapped("seers"), mapped("seers_ends")),
+        )

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from epipar_depth.ragged import Ragged
 from epipar_depth.reconstruction import Lens, Reconstruction
 from epipar_depth.world import normalise
 from epipar_scene.cameras import Intrinsics
@@ -26,9 +27,11 @@ def reconstruction_of(model: Any) -> Reconstruction:
         pose[:3, :3] = world_to_cam[:, :3].T
         pose[:3, 3] = -world_to_cam[:, :3].T @ world_to_cam[:, 3]
     points = np.array([model.points3D[point].xyz for point in point_ids]).reshape(-1, 3)
-    observed = tuple(
-        np.array([place[p.point3D_id] for p in image.points2D if p.has_point3D()], np.int32)
-        for image in images
+    observed = Ragged.of(
+        [
+            np.array([place[p.point3D_id] for p in image.points2D if p.has_point3D()], np.int32)
+            for image in images
+        ]
     )
     indices = tuple(int(Path(image.name).stem) for image in images)
     return normalise(Reconstruction(lens, indices, poses, points, observed))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from epipar_depth.ragged import I32
 from epipar_depth.reconstruction import Reconstruction
 from epipar_depth.sweep import PlaneRange
 from epipar_scene.arrays import F64
@@ -75,22 +76,11 @@ def choose_view(
 
 def _rank_sources(model: Reconstruction, frame: int, most: int) -> list[int]:
     centres = model.cam_to_world[:, :3, 3]
-    mine = np.zeros(len(model.points), bool)
-    mine[model.observations[frame]] = True
-    shared = {
-        other: np.unique(seen[mine[seen]])
-        for other, seen in enumerate(model.observations)
-        if other != frame
-    }
-    nearest = sorted(shared, key=lambda other: (-shared[other].size, other))[:_CANDIDATES]
     scores: dict[int, float] = {}
-    for other in nearest:
-        if shared[other].size >= _LEAST_SHARED_POINTS:
-            angles = _angles_deg(model.points[shared[other]], centres[frame], centres[other])
-            spread = np.where(angles < _BEST_ANGLE_DEG, _NARROW_SPREAD_DEG, _WIDE_SPREAD_DEG)
-            scores[other] = float(
-                np.exp(-((angles - _BEST_ANGLE_DEG) ** 2) / (2 * spread**2)).sum()
-            )
+    for other, shared in _most_shared(model, frame):
+        angles = _angles_deg(model.points[shared], centres[frame], centres[other])
+        spread = np.where(angles < _BEST_ANGLE_DEG, _NARROW_SPREAD_DEG, _WIDE_SPREAD_DEG)
+        scores[other] = float(np.exp(-((angles - _BEST_ANGLE_DEG) ** 2) / (2 * spread**2)).sum())
     ranked: list[int] = []
     sides: list[F64] = []
     while scores and len(ranked) < most:
@@ -100,6 +90,22 @@ def _rank_sources(model: Reconstruction, frame: int, most: int) -> list[int]:
             ranked.append(best)
             sides.append(_unit(centres[best] - centres[frame]))
     return ranked
+
+
+def _most_shared(model: Reconstruction, frame: int) -> list[tuple[int, I32]]:
+    """Return the views that share the most points with a frame, and these points, ascending.
+
+    Only the frame's own points are asked who sees them: the work is that of one frame, however
+    many there are.
+    """
+    seers, points = model.seers.gathered(np.unique(model.observations[frame]))
+    others, counts = np.unique(seers[seers != frame], return_counts=True)
+    nearest = np.lexsort((others, -counts))[:_CANDIDATES]
+    return [
+        (int(others[k]), points[seers == others[k]])
+        for k in nearest
+        if counts[k] >= _LEAST_SHARED_POINTS
+    ]
 
 
 def _freshness(baseline: F64, sides: list[F64]) -> float:

@@ -49,7 +49,7 @@ class WorkFolder:
         self.frames = self.root / "frames"
         self.matched = self.root / "matched"
         self.sfm = self.root / "sfm"
-        self.reconstruction = self.root / "reconstruction.npz"
+        self.reconstruction = self.root / "reconstruction"
 
     def name(self, index: int) -> str:
         """Return the scene's name of a chosen frame; they count from 1."""
