@@ -22,8 +22,8 @@ import cv2
 import numpy as np
 
 from benchmarks.depth.score import Truth
-from epipar_depth.dense import DenseSettings
 from epipar_depth.edges import EdgeSettings
+from epipar_depth.inputs import DenseSettings
 from epipar_depth.match import LEVELS, MatchSettings, Picture, match
 from epipar_depth.poses import estimate_poses
 from epipar_depth.pyramid import texture

@@ -21,7 +21,9 @@ import cv2
 import numpy as np
 
 from benchmarks.depth.process_tree import Watch, whole
-from epipar_depth.dense import DenseSettings, fuse_frame, match_frame
+from epipar_depth.dense import match_frame
+from epipar_depth.fusing import fuse_frame
+from epipar_depth.inputs import DenseSettings
 from epipar_depth.processes import run_frames, usable_cores
 from epipar_depth.ragged import I32, Ragged
 from epipar_depth.reconstruction import Lens, Reconstruction

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from epipar_depth.consistency import check_agreement
-from epipar_depth.dense import confirmed
+from epipar_depth.fusing import confirmed
 from epipar_depth.levels import blend_costs, carry_up
 from epipar_depth.match import LEVELS, Matched, MatchSettings, Picture, match
 from epipar_depth.pyramid import level_intrinsics, shrink, texture

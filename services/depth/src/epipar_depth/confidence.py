@@ -46,10 +46,15 @@ def features(agreement: Agreement, matched: Matched) -> F32:
             np.minimum(agreement.disagreement / LOOSE_TOLERANCE, 1),
             np.full_like(count, agreement.noise / LOOSE_TOLERANCE),
             np.clip(matched.evidence, 0, 1),
-            np.log2(1 + _edge_distance(matched.depth)) / 4,
+            edge_nearness(matched.depth),
         ],
         axis=-1,
     ).astype(np.float32)
+
+
+def edge_nearness(depth: F32) -> F32:
+    """Return (H, W) log2(1 + pixels to the nearest step of the depth, at most 15) / 4."""
+    return np.asarray(np.log2(1 + _edge_distance(depth)) / 4, np.float32)
 
 
 def _edge_distance(depth: F32) -> F32:

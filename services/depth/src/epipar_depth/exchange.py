@@ -19,11 +19,11 @@ from epipar_scene.cameras import world_to_camera
 
 NOTHING, OTHERS, OWN, KEPT = 0, 1, 2, 3  # whose a depth is
 _LEAST_TOLERANCE = 0.008
-_CLEARLY = 4.0  # tolerances beyond which a depth is another surface
-_THROUGH_COST = 2.0  # agreeing views that one that looks through outweighs
-_HIDDEN_COST = 0.25
-_OWN_BONUS = 0.5
-_MOST_DIFFERENCE = 50.0  # grey levels
+_CLEARLY = np.float32(4)  # tolerances beyond which a depth is another surface
+_THROUGH_COST = np.float32(2)  # agreeing views that one that looks through outweighs
+_HIDDEN_COST = np.float32(0.25)  # and one before which something else stands
+_OWN_BONUS = np.float32(0.5)
+_MOST_DIFFERENCE = np.float32(50)  # grey levels
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,6 @@ class Opinion:
         through: sources that look through it to something clearly farther.
         hidden: sources before which something clearly nearer stands.
         disagreement: mean relative difference of the agreeing depths.
-        trust: mean confidence of the agreeing depths.
         difference: mean difference in grey levels to the agreeing views.
     """
 
@@ -49,7 +48,6 @@ class Opinion:
     through: F32
     hidden: F32
     disagreement: F32
-    trust: F32
     difference: F32
 
 
@@ -93,7 +91,6 @@ def _ask(
     x: int,
     y: int,
     sources: F32,
-    trusts: U8,
     lens: F32,
     there: F32,
     back: F32,
@@ -101,13 +98,13 @@ def _ask(
     answer: F32,
     agreed: U8,
 ) -> None:
-    """Ask all sources of one depth: agreeing, visible, through, hidden, lost, inverse, trust."""
+    """Ask all sources of one depth: agreeing, visible, through, hidden, lost, inverse."""
     count, height, width = sources.shape
     fx, fy, cx, cy = lens[0], lens[1], lens[2], lens[3]
     half, zero, one = np.float32(0.5), np.float32(0), np.float32(1)
     px = (np.float32(x) + half - cx) / fx * z
     py = (np.float32(y) + half - cy) / fy * z
-    clear = np.float32(4) * tolerance
+    clear = _CLEARLY * tolerance
     right, bottom = np.float32(width), np.float32(height)
     answer[:] = zero
     for s in range(count):
@@ -140,7 +137,6 @@ def _ask(
                 answer[0] += one
                 answer[4] += error / z
                 answer[5] += one / here
-                answer[6] += np.float32(trusts[s, row, column])
                 agreed[s] = 1
 
 
@@ -171,7 +167,7 @@ def _difference(
         top = np.float32(p[row, column]) * (1 - a) + np.float32(p[row, column + 1]) * a
         low = np.float32(p[row + 1, column]) * (1 - a) + np.float32(p[row + 1, column + 1]) * a
         seen = top * (1 - b) + low * b
-        total += min(abs(seen - own), np.float32(50))
+        total += min(abs(seen - own), _MOST_DIFFERENCE)
         number += 1
     return total / max(number, np.float32(1))
 
@@ -183,7 +179,6 @@ def _judge(
     carried: F32,
     grey: U8,
     sources: F32,
-    trusts: U8,
     pictures: U8,
     lens: F32,
     there: F32,
@@ -194,9 +189,9 @@ def _judge(
     count = sources.shape[0]
     depth = np.zeros((height, width), np.float32)
     whose = np.zeros((height, width), np.uint8)
-    said = np.zeros((8, height, width), np.float32)
-    answer = np.empty(7, np.float32)
-    best_answer = np.empty(7, np.float32)
+    said = np.zeros((7, height, width), np.float32)
+    answer = np.empty(6, np.float32)
+    best_answer = np.empty(6, np.float32)
     agreed = np.empty(count, np.uint8)
     best_agreed = np.empty(count, np.uint8)
     trial = np.empty(count + 1, np.float32)
@@ -206,10 +201,10 @@ def _judge(
         for x in range(width):
             z = kept[y, x]
             if z > zero:
-                _ask(z, x, y, sources, trusts, lens, there, back, limit, answer, agreed)
+                _ask(z, x, y, sources, lens, there, back, limit, answer, agreed)
                 depth[y, x] = (answer[0] + one) / (answer[5] + one / z)
-                whose[y, x] = 3
-                for k in range(7):
+                whose[y, x] = KEPT
+                for k in range(6):
                     said[k, y, x] = answer[k]
                 continue
             number = 0
@@ -235,22 +230,22 @@ def _judge(
                 while last + 1 < number and trial[last + 1] < trial[first] * (one + limit):
                     last += 1
                 z = trial[(first + last) // 2]
-                _ask(z, x, y, sources, trusts, lens, there, back, limit, answer, agreed)
+                _ask(z, x, y, sources, lens, there, back, limit, answer, agreed)
                 is_mine = mine >= trial[first] and mine <= trial[last]
-                score = answer[0] - np.float32(2) * answer[2] - np.float32(0.25) * answer[3]
+                score = answer[0] - _THROUGH_COST * answer[2] - _HIDDEN_COST * answer[3]
                 if is_mine:
-                    score += np.float32(0.5)
+                    score += _OWN_BONUS
                 if answer[0] > zero and score > best:
                     best = score
                     depth[y, x] = answer[0] / answer[5]
-                    whose[y, x] = 2 if is_mine else 1
+                    whose[y, x] = OWN if is_mine else OTHERS
                     best_answer[:] = answer
                     best_agreed[:] = agreed
                 first = last + 1
             if whose[y, x] > 0:
-                for k in range(7):
+                for k in range(6):
                     said[k, y, x] = best_answer[k]
-                said[7, y, x] = _difference(
+                said[6, y, x] = _difference(
                     depth[y, x], x, y, grey, pictures, best_agreed, lens, there
                 )
     return depth, whose, said
@@ -261,7 +256,6 @@ def ask_others(
     kept: F32,
     grey: U8,
     sources: F32,
-    trusts: U8,
     pictures: U8,
     intrinsics: F64,
     cam_to_world: F64,
@@ -275,7 +269,6 @@ def ask_others(
         kept: (H, W) what it kept.
         grey: (H, W) its picture, slightly blurred.
         sources: (S, H, W) what the sources kept; 0 = nothing.
-        trusts: (S, H, W) the confidence of that, in 255ths.
         pictures: (S, H, W) their pictures, as blurred.
         intrinsics: (3, 3) pinhole matrix that all share, pixel centres at +0.5.
         cam_to_world: (4, 4) pose of the view.
@@ -293,7 +286,7 @@ def ask_others(
         _carry(source, kept, lens, transform, drawn)
     limit = max(tolerance, _LEAST_TOLERANCE)
     depth, whose, said = _judge(
-        own, kept, carried, grey, sources, trusts, pictures, lens, there, back, limit
+        own, kept, carried, grey, sources, pictures, lens, there, back, limit
     )
     agreeing = np.maximum(said[0], 1)
     return Opinion(
@@ -304,6 +297,5 @@ def ask_others(
         through=said[2],
         hidden=said[3],
         disagreement=said[4] / agreeing,
-        trust=said[6] / agreeing / np.float32(255),
-        difference=said[7],
+        difference=said[6],
     )

@@ -1,6 +1,6 @@
 """The engine "mvs": structure from motion, plane sweep, aggregation, agreement; no weights, no GPU.
 
-Stages, in order: probe, select, features, matching, mapping, depth, fuse, write. Each leaves its
+Stages, in order: probe, select, features, matching, mapping, depth, keep, fuse, write. Each leaves its
 result in the work folder, so a run that was killed goes on where it stood.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from epipar_depth.dense import DenseSettings, fuse_frame, match_frame
+from epipar_depth.dense import match_frame
 from epipar_depth.engine import (
     Capabilities,
     DepthOptions,
@@ -24,6 +24,8 @@ from epipar_depth.engine import (
     options_json,
     request_hash,
 )
+from epipar_depth.fusing import fuse_frame, keep_frame
+from epipar_depth.inputs import DenseSettings
 from epipar_depth.poses import estimate_poses
 from epipar_depth.processes import run_frames, usable_cores
 from epipar_depth.selection import choose_frames, refuse_still, survey
@@ -41,7 +43,7 @@ from epipar_scene.writer import SceneWriter
 
 CAPABILITIES = Capabilities(
     name="mvs",
-    version="1.1.1",
+    version="1.2.0",
     description="Structure from motion and multi-view stereo; needs no weights and no GPU.",
     licence="Apache-2.0",
     needs_gpu=False,
@@ -119,6 +121,8 @@ class _Run:
         count = outcome.models[0]
         with self._clock.timed("depth"):
             self._each_frame("depth", match_frame, count, self._is_matched)
+        with self._clock.timed("keep"):
+            self._each_frame("keep", keep_frame, count, self._is_kept)
         with self._clock.timed("fuse"):
             self._each_frame("fuse", fuse_frame, count, self._is_fused())
         return self._finish(source, selection, outcome)
@@ -182,6 +186,9 @@ class _Run:
 
     def _is_matched(self, position: int) -> bool:
         return self._work.matched_path(position).exists()
+
+    def _is_kept(self, position: int) -> bool:
+        return self._work.kept_path(position).exists()
 
     def _is_fused(self) -> Callable[[int], bool]:
         indices = self._work.load_reconstruction().indices

@@ -18,7 +18,7 @@ import numpy as np
 from epipar_depth.match import Matched
 from epipar_depth.reconstruction import Reconstruction
 from epipar_kit.errors import CorruptArtifactError
-from epipar_scene.arrays import U8
+from epipar_scene.arrays import F32, U8, Bools
 from epipar_scene.atomic import atomic_file
 
 _UNIQUENESS_SCALE = 100.0  # uniqueness 1.00 .. 3.55 in a byte
@@ -40,6 +40,32 @@ class Selection:
     is_video: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a view keeps of its matched depth by itself, before others are asked; all (H, W).
+
+    Attributes:
+        depth: of every pixel, kept or not; 0 = unknown.
+        confidence: uint8 probability of each, in 255ths.
+        keep: which are kept.
+        open: which may be kept at all: measured, and looked through by few.
+        tolerance: relative difference up to which depths of the frame agree.
+        noise: median difference of depths that agree.
+    """
+
+    depth: F32
+    confidence: U8
+    keep: Bools
+    open: Bools
+    tolerance: float
+    noise: float
+
+    @property
+    def told(self) -> F32:
+        """(H, W) what others are told: the depth that is kept, else 0."""
+        return np.where(self.keep, self.depth, np.float32(0))
+
+
 class WorkFolder:
     """Paths and formats of the unfinished work in ``<scene>/.mvs``."""
 
@@ -48,6 +74,7 @@ class WorkFolder:
         self.root = scene / ".mvs"
         self.frames = self.root / "frames"
         self.matched = self.root / "matched"
+        self.kept = self.root / "kept"
         self.sfm = self.root / "sfm"
         self.reconstruction = self.root / "reconstruction"
 
@@ -120,6 +147,30 @@ class WorkFolder:
             ratio = 1 + stored["uniqueness"].astype(np.float32) / np.float32(_UNIQUENESS_SCALE)
             evidence = stored["evidence"].astype(np.float32) / np.float32(_EVIDENCE_SCALE)
             return Matched(stored["depth"], stored["cost"], ratio, evidence)
+
+    def kept_path(self, position: int) -> Path:
+        """Return where what a registered frame keeps lies."""
+        return self.kept / f"{position:05d}.npz"
+
+    def save_kept(self, position: int, kept: Kept) -> None:
+        """Write what a registered frame keeps by itself."""
+        self.kept.mkdir(parents=True, exist_ok=True)
+        with atomic_file(self.kept_path(position)) as stream:
+            np.savez(
+                stream,
+                depth=kept.depth,
+                confidence=kept.confidence,
+                flags=kept.keep + 2 * kept.open.astype(np.uint8),
+                judged=np.array([kept.tolerance, kept.noise]),
+            )
+
+    def load_kept(self, position: int) -> Kept:
+        """Read what save_kept wrote."""
+        with np.load(self.kept_path(position), allow_pickle=False) as stored:
+            flags = stored["flags"]
+            tolerance, noise = stored["judged"].tolist()
+            keep, is_open = (flags & 1).astype(bool), (flags & 2).astype(bool)
+            return Kept(stored["depth"], stored["confidence"], keep, is_open, tolerance, noise)
 
     def write_json(self, name: str, value: dict[str, Any]) -> None:
         """Write one small JSON object."""
