@@ -6,6 +6,9 @@ measured. Prints, for each length: the most memory that a worker held (RSS, its 
 included), how much of it no file backs, the size of the poses and sparse points, CPU-seconds a
 frame, and cores busy (CPU-seconds over wall seconds). Each length runs in a process of its own,
 after one short walk that compiles the kernels.
+
+``--whole [--clip FILE]`` runs the whole engine instead, on the frames of such a walk or on a clip,
+and prints by stage what the process tree held and how many threads were ready to run.
 """
 
 from __future__ import annotations
@@ -22,8 +25,10 @@ import numpy as np
 
 from benchmarks.depth.process_tree import Watch, whole
 from epipar_depth.dense import match_frame
-from epipar_depth.fusing import fuse_frame
+from epipar_depth.engine import DepthOptions, DepthRequest, MvsOptions
+from epipar_depth.fusing import fuse_frame, keep_frame
 from epipar_depth.inputs import DenseSettings
+from epipar_depth.mvs import MvsEngine
 from epipar_depth.processes import run_frames, usable_cores
 from epipar_depth.ragged import I32, Ragged
 from epipar_depth.reconstruction import Lens, Reconstruction
@@ -36,6 +41,10 @@ HEAD = (
     "| frames | sparse points | a worker's peak, MB | of it not files, MB "
     "| poses and points, MB | CPU-s a frame | cores busy | covered |\n"
     "|--:|--:|--:|--:|--:|--:|--:|--:|"
+)
+WHOLE_HEAD = (
+    "| frames | stage | all processes, MB | of it not files, MB | largest worker's, MB | CPU-s "
+    "| wall s | threads ready |\n|--:|---|--:|--:|--:|--:|--:|--:|\n"
 )
 CAMERA = Intrinsics(160, 120, 130.0, 130.0, 80.0, 60.0)
 _TURN_DEG = 4.0  # between two frames; 90 of them are once around
@@ -50,8 +59,13 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--frames", type=int, nargs="+", default=[100, 300, 1000])
+    parser.add_argument("--whole", action="store_true", help="the whole engine, by stage")
+    parser.add_argument("--clip", type=Path, help="with --whole: a video in place of walks")
     parser.add_argument("--alone", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.whole:
+        _print_whole(arguments.clip, arguments.alone or 0, arguments.frames)
+        return
     if arguments.alone:
         print(_measure(arguments.alone), flush=True)
         return
@@ -64,6 +78,33 @@ def main() -> None:
 def _alone(count: int, stdout: int | None = None) -> None:
     command = [sys.executable, "-m", "benchmarks.depth.memory", "--alone", str(count)]
     subprocess.run(command, check=True, stdout=stdout)
+
+
+def _print_whole(clip: Path | None, alone: int, lengths: list[int]) -> None:
+    if clip:
+        print(WHOLE_HEAD + whole_run(clip), flush=True)
+    elif alone:
+        with tempfile.TemporaryDirectory() as temporary:
+            pictures = prepared(Path(temporary), alone).frames
+            print(whole_run(pictures), end="", flush=True)
+    else:
+        print(WHOLE_HEAD, end="", flush=True)
+        for count in lengths:
+            command = [sys.executable, "-m", "benchmarks.depth.memory", "--whole"]
+            subprocess.run([*command, "--alone", str(count)], check=True)
+
+
+def whole_run(source: Path) -> str:
+    """Return a row for each stage of the whole engine, and one for all."""
+    options = DepthOptions(max_frames=10_000, mvs=MvsOptions(sequential=True))
+    with tempfile.TemporaryDirectory() as temporary, Watch(os.getpid()) as watch:
+        request = DepthRequest(source, Path(temporary) / "scene", "0" * 64, options)
+        result = MvsEngine().run(request, lambda stage, *_: watch.stage(stage))
+    return "".join(
+        f"| {result.registered_frames} | {use.stage} | {use.tree:.0f} | {use.tree_own:.0f} "
+        f"| {use.worker_own:.0f} | {use.cpu_s:.1f} | {use.wall_s:.1f} | {use.cores:.2f} |\n"
+        for use in [*watch.stages, whole(watch.stages)]
+    )
 
 
 def walk(count: int) -> F64:

@@ -47,7 +47,7 @@ class Agreement:
 
 @njit(fastmath=True, error_model="numpy", cache=True)
 def _check(
-    depth: F32, intrinsics: F64, sources: F32, there: F64, back: F64, limits: F64, stride: int
+    depth: F32, lens: F32, sources: F32, there: F32, back: F32, limits: F32, stride: int
 ) -> tuple[F32, F32, F32, F32, F32]:
     height, width = depth.shape
     count = np.zeros((height, width), np.float32)
@@ -55,56 +55,60 @@ def _check(
     blocked = np.zeros((height, width), np.float32)
     disagreement = np.ones((height, width), np.float32)
     fused = np.zeros((height, width), np.float32)
-    fx, fy, cx, cy = intrinsics[0], intrinsics[1], intrinsics[2], intrinsics[3]
+    fx, fy, cx, cy = lens[0], lens[1], lens[2], lens[3]
+    zero, one, half = np.float32(0), np.float32(1), np.float32(0.5)
+    per_x, per_y = one / fx, one / fy
+    right, bottom = np.float32(width), np.float32(height)
+    nearly, squared = limits[0], limits[1] * limits[1]
+    clear = one + np.float32(4) * nearly
     for y in range(0, height, stride):
+        ray_y = (np.float32(y) + half - cy) * per_y
         for x in range(0, width, stride):
-            z = float(depth[y, x])
-            if z <= 0:
+            z = depth[y, x]
+            if z <= zero:
                 continue
-            px = (x + 0.5 - cx) / fx * z
-            py = (y + 0.5 - cy) / fy * z
-            inverse = 1.0 / z
-            agreeing = 0
-            seen = 0
-            through = 0
-            lost = 0.0
+            px = (np.float32(x) + half - cx) * per_x * z
+            py = ray_y * z
+            inverse = one / z
+            agreeing, seen, through, lost = zero, zero, zero, zero
             for s in range(sources.shape[0]):
                 m = there[s]
                 zs = m[2, 0] * px + m[2, 1] * py + m[2, 2] * z + m[2, 3]
-                if zs <= 0:
+                if zs <= zero:
                     continue
-                xs = m[0, 0] * px + m[0, 1] * py + m[0, 2] * z + m[0, 3]
-                ys = m[1, 0] * px + m[1, 1] * py + m[1, 2] * z + m[1, 3]
-                u = fx * xs / zs + cx
-                v = fy * ys / zs + cy
-                if u < 0 or v < 0 or u >= width or v >= height:
+                scale = one / zs
+                u = fx * (m[0, 0] * px + m[0, 1] * py + m[0, 2] * z + m[0, 3]) * scale + cx
+                v = fy * (m[1, 0] * px + m[1, 1] * py + m[1, 2] * z + m[1, 3]) * scale + cy
+                if u < zero or v < zero or u >= right or v >= bottom:
                     continue
-                seen += 1
-                found = float(sources[s, int(v), int(u)])
-                if found <= 0:
+                seen += one
+                column, row = np.int32(u), np.int32(v)
+                found = sources[s, row, column]
+                if found <= zero:
                     continue
-                if found > zs * (1 + 4 * limits[0]):
-                    through += 1
-                qx = (int(u) + 0.5 - cx) / fx * found
-                qy = (int(v) + 0.5 - cy) / fy * found
+                if found > zs * clear:
+                    through += one
+                qx = (np.float32(column) + half - cx) * per_x * found
+                qy = (np.float32(row) + half - cy) * per_y * found
                 b = back[s]
                 zb = b[2, 0] * qx + b[2, 1] * qy + b[2, 2] * found + b[2, 3]
-                if zb <= 0:
+                error = abs(zb - z)
+                if zb <= zero or error >= nearly * z:
                     continue
+                scale = one / zb
                 xb = b[0, 0] * qx + b[0, 1] * qy + b[0, 2] * found + b[0, 3]
                 yb = b[1, 0] * qx + b[1, 1] * qy + b[1, 2] * found + b[1, 3]
-                du = fx * xb / zb + cx - (x + 0.5)
-                dv = fy * yb / zb + cy - (y + 0.5)
-                error = abs(zb - z) / z
-                if error < limits[0] and du * du + dv * dv < limits[1] * limits[1]:
-                    agreeing += 1
-                    inverse += 1.0 / zb
-                    lost += error
+                du = fx * xb * scale + cx - (np.float32(x) + half)
+                dv = fy * yb * scale + cy - (np.float32(y) + half)
+                if du * du + dv * dv < squared:
+                    agreeing += one
+                    inverse += scale
+                    lost += error / z
             count[y, x] = agreeing
             visible[y, x] = seen
             blocked[y, x] = through
-            fused[y, x] = (agreeing + 1) / inverse
-            if agreeing > 0:
+            fused[y, x] = (agreeing + one) / inverse
+            if agreeing > zero:
                 disagreement[y, x] = lost / agreeing
     return count, visible, blocked, disagreement, fused
 
@@ -127,12 +131,14 @@ def check_agreement(
     to_view = world_to_camera(cam_to_world)
     there = np.stack([world_to_camera(pose) @ cam_to_world for pose in source_poses])
     back = np.stack([to_view @ pose for pose in source_poses])
-    flat = np.array([intrinsics[0, 0], intrinsics[1, 1], intrinsics[0, 2], intrinsics[1, 2]])
-    loosely = np.array([LOOSE_TOLERANCE, PIXEL_TOLERANCE])
+    there, back = there.astype(np.float32), back.astype(np.float32)
+    pinhole = [intrinsics[0, 0], intrinsics[1, 1], intrinsics[0, 2], intrinsics[1, 2]]
+    flat = np.array(pinhole, np.float32)
+    loosely = np.array([LOOSE_TOLERANCE, PIXEL_TOLERANCE], np.float32)
     loose = _check(depth, flat, sources, there, back, loosely, _SAMPLED)
     several = loose[0] >= 2
     noise = float(np.median(loose[3][several])) if several.any() else LOOSE_TOLERANCE
     tolerance = float(np.clip(_NOISE_FACTOR * noise, *_TOLERANCE_RANGE))
-    limits = np.array([tolerance, PIXEL_TOLERANCE])
+    limits = np.array([tolerance, PIXEL_TOLERANCE], np.float32)
     found = _check(depth, flat, sources, there, back, limits, 1)
     return Agreement(*found, tolerance=tolerance, noise=noise)

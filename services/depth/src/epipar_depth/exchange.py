@@ -57,10 +57,11 @@ def _carry(depth: F32, kept: F32, lens: F32, there: F32, carried: F32) -> None:
     height, width = depth.shape
     fx, fy, cx, cy = lens[0], lens[1], lens[2], lens[3]
     half = np.float32(0.5)
+    per_x, per_y = np.float32(1) / fx, np.float32(1) / fy
     right, bottom = np.float32(width), np.float32(height)
     zero = np.float32(0)
     for y in range(height):
-        ray_y = (np.float32(y) + half - cy) / fy
+        ray_y = (np.float32(y) + half - cy) * per_y
         base_x = there[0, 1] * ray_y + there[0, 2]
         base_y = there[1, 1] * ray_y + there[1, 2]
         base_z = there[2, 1] * ray_y + there[2, 2]
@@ -68,7 +69,7 @@ def _carry(depth: F32, kept: F32, lens: F32, there: F32, carried: F32) -> None:
             z = depth[y, x]
             if z <= zero:
                 continue
-            ray_x = (np.float32(x) + half - cx) / fx
+            ray_x = (np.float32(x) + half - cx) * per_x
             far = (there[2, 0] * ray_x + base_z) * z + there[2, 3]
             if far <= zero:
                 continue
@@ -102,8 +103,9 @@ def _ask(
     count, height, width = sources.shape
     fx, fy, cx, cy = lens[0], lens[1], lens[2], lens[3]
     half, zero, one = np.float32(0.5), np.float32(0), np.float32(1)
-    px = (np.float32(x) + half - cx) / fx * z
-    py = (np.float32(y) + half - cy) / fy * z
+    per_x, per_y = np.float32(1) / fx, np.float32(1) / fy
+    px = (np.float32(x) + half - cx) * per_x * z
+    py = (np.float32(y) + half - cy) * per_y * z
     clear = _CLEARLY * tolerance
     right, bottom = np.float32(width), np.float32(height)
     answer[:] = zero
@@ -129,8 +131,8 @@ def _ask(
             answer[3] += one
         else:
             b = back[s]
-            qx = (np.float32(column) + half - cx) / fx
-            qy = (np.float32(row) + half - cy) / fy
+            qx = (np.float32(column) + half - cx) * per_x
+            qy = (np.float32(row) + half - cy) * per_y
             here = (b[2, 0] * qx + b[2, 1] * qy + b[2, 2]) * found + b[2, 3]
             error = abs(here - z)
             if here > zero and error < tolerance * z:
@@ -148,8 +150,9 @@ def _difference(
     count, height, width = pictures.shape
     fx, fy, cx, cy = lens[0], lens[1], lens[2], lens[3]
     half = np.float32(0.5)
-    px = (np.float32(x) + half - cx) / fx * z
-    py = (np.float32(y) + half - cy) / fy * z
+    per_x, per_y = np.float32(1) / fx, np.float32(1) / fy
+    px = (np.float32(x) + half - cx) * per_x * z
+    py = (np.float32(y) + half - cy) * per_y * z
     own = np.float32(grey[y, x])
     total, number = np.float32(0), np.float32(0)
     for s in range(count):
