@@ -114,6 +114,7 @@ def _epipar(count: int, work: Path, **options: Any) -> Facts:
     points = read_ply(check / "cloud.ply").positions
     level = min(result.levels, key=lambda one: abs(one.points - count / 10))
     keep(work, points, points[: level.points])
+    np.save(work / "preview.npy", np.asarray(points[: result.levels[0].points], np.float64))
     return facts
 
 
