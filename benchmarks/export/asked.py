@@ -58,7 +58,7 @@ def _limit(count: int, tiles: Facts | None, machine: Bandwidth) -> str:
     read = count * POINT_BYTES
     written = tiles["bytes"] + tiles["confidence_bytes"]
     # Copying moves a byte in and a byte out, so a reader alone is at least as quick.
-    reading_s, writing_s = read / machine.cores, written / machine.disk
+    reading_s, writing_s = read / max(machine.core, machine.cores), written / machine.disk
     return (
         f"Limit by bytes moved: {read / 1e6:.0f} MB of points read once from memory "
         f"({reading_s:.3f} s), {written / 1e6:.0f} MB of tiles written to disk ({writing_s:.3f} s)."
