@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from epipar_depth.dense import DenseSettings
 from epipar_depth.match import MatchSettings
@@ -35,23 +36,26 @@ class Bandwidth:
         core: one thread copying in memory; bytes read and bytes written, together.
         cores: the same by as many threads as there are cores.
         disk: writing a file through to the disk.
+        flops: float32 operations a second of a matrix product, one thread.
     """
 
     core: float
     cores: float
     disk: float
+    flops: float
 
     def __str__(self) -> str:
         """Return it in words."""
         return (
             f"memory {self.core / 1e9:.1f} GB/s by one core, {self.cores / 1e9:.1f} by all "
-            f"{_threads()}; disk {self.disk / 1e9:.2f} GB/s"
+            f"{_threads()}; disk {self.disk / 1e9:.2f} GB/s; "
+            f"{self.flops / 1e9:.0f} GFLOP/s float32 by one core"
         )
 
 
 def measure(folder: Path) -> Bandwidth:
     """Measure the machine, and the disk under `folder`; takes some seconds and 512 MB a core."""
-    return Bandwidth(_copying(1), _copying(_threads()), _writing(folder))
+    return Bandwidth(_copying(1), _copying(_threads()), _writing(folder), _multiplying())
 
 
 def _threads() -> int:
@@ -82,6 +86,18 @@ def _writing(folder: Path) -> float:
             os.fsync(file.fileno())
             times.append(time.perf_counter() - start)
     return len(data) / min(times)
+
+
+def _multiplying() -> float:
+    side = 1024
+    matrix = np.ones((side, side), np.float32)
+    times = []
+    with threadpool_limits(1):
+        for _ in range(ROUNDS):
+            start = time.perf_counter()
+            _ = matrix @ matrix
+            times.append(time.perf_counter() - start)
+    return 2 * side**3 / min(times)
 
 
 def sweep_bytes(width: int, height: int) -> dict[str, int]:
