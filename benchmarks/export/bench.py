@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 from scipy.spatial import cKDTree
 
+from benchmarks import bandwidth
+from benchmarks.export.asked import asked_table
 from benchmarks.export.contenders import CACHE, CONTENDERS, cloud_of
 from epipar_scene.arrays import F32, F64
 
@@ -79,16 +81,22 @@ def quality(work: Path, count: int) -> dict[str, float]:
     found["error_mm"] = float(_tree(source).query(decoded, workers=-1)[0].max() * 1000)
     if (work / "coarse.npy").exists():
         coarse = np.load(work / "coarse.npy")
-        tree = _tree(coarse)
-        nearest = tree.query(coarse, 2, workers=-1)[0][:, 1]
-        hole = tree.query(source[:: max(1, count // 1_000_000)], workers=-1)[0].max()
-        found |= {
-            "coarse": len(coarse),
-            "cv": float(nearest.std() / nearest.mean()),
-            "hole_mm": float(hole * 1000),
-            "hole_ratio": float(hole / np.median(nearest)),
-        }
+        found |= {"coarse": len(coarse)} | _evenness(coarse, source)
+    if (work / "preview.npy").exists():
+        of_preview = _evenness(np.load(work / "preview.npy"), source)
+        found |= {f"preview_{name}": value for name, value in of_preview.items()}
     return found
+
+
+def _evenness(level: F64, source: F32) -> dict[str, float]:
+    tree = _tree(level)
+    nearest = tree.query(level, 2, workers=-1)[0][:, 1]
+    hole = tree.query(source[:: max(1, len(source) // 1_000_000)], workers=-1)[0].max()
+    return {
+        "cv": float(nearest.std() / nearest.mean()),
+        "hole_mm": float(hole * 1000),
+        "hole_ratio": float(hole / np.median(nearest)),
+    }
 
 
 def _tree(points: F64 | F32) -> cKDTree:
@@ -142,18 +150,19 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="put the table into README.md")
     arguments = parser.parse_args()
     prepare()
-    parts = []
+    machine = bandwidth.measure(CACHE)
+    parts = [f"\nMeasured in this run: {machine}."]
     for count in arguments.points:
         cloud_of(count)
         parts += [f"\n## {count:,} points\n", HEADER]
-        notes = []
+        notes, measured = [], {}
         for name in arguments.contenders:
-            facts = run(name, count)
+            facts = measured[name] = run(name, count)
             parts.append(row(name, count, facts))
             print(parts[-1], flush=True)
             if name.startswith("epipar") and "cpu_s" in facts:
                 notes.append(f"{LABELS[name]}:\n\n{details(count, facts)}\n")
-        parts += ["", *notes]
+        parts += ["", asked_table(count, measured, machine), "", *notes]
     text = "\n".join(parts)
     print(text)
     if arguments.write:

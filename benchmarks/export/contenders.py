@@ -81,12 +81,14 @@ def keep(work: Path, full: F64 | F32, coarse: F64 | F32 | None = None) -> None:
 def _epipar(count: int, work: Path, **options: Any) -> Facts:
     from epipar_export.exporter import export_cloud
     from epipar_export.precompress import zstd
+    from epipar_export.warming import compile_ahead
     from epipar_scene.ply import read_ply
 
+    compile_ahead("points")  # as the export's job does
     cloud = cloud_of(count)
     out = work / "out"
     out.mkdir()
-    export_cloud(cloud.take(slice(0, 20_000)), out, ExportOptions(**options))  # compile first
+    export_cloud(cloud.take(slice(0, 20_000)), out, ExportOptions(**options))  # load the kernels
     facts: Facts = {}
     with measured(facts):
         result = export_cloud(cloud, out, ExportOptions(**options), input_hash="0" * 64)
@@ -112,6 +114,7 @@ def _epipar(count: int, work: Path, **options: Any) -> Facts:
     points = read_ply(check / "cloud.ply").positions
     level = min(result.levels, key=lambda one: abs(one.points - count / 10))
     keep(work, points, points[: level.points])
+    np.save(work / "preview.npy", np.asarray(points[: result.levels[0].points], np.float64))
     return facts
 
 

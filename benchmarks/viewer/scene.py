@@ -26,7 +26,7 @@ def scene_folder(points: int) -> Path:
     folder = CACHE / f"room_{points}"
     options = ExportOptions(
         full_points=points,
-        preview_points=min(100_000, points // 10),
+        preview_points=min(80_000, points // 10),
         medium_points=min(1_000_000, points // 2),
         precompress=("zstd",),
         write_ply=False,

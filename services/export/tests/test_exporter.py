@@ -175,7 +175,8 @@ async def test_a_job_in_a_child_process_gives_the_same_result(
 def test_warming_up_leaves_nothing_to_compile(
     make_cloud: MakeCloud, make_scene: MakeScene, tmp_path: Path
 ) -> None:
-    warm()
+    warm("points")
+    warm("surface")
     compiled = {name: len(kernel.signatures) for name, kernel in all_kernels().items()}
     assert sum(compiled.values()) >= 15  # those that are called from compiled code only have none
     export_cloud(make_cloud(900_000), tmp_path, ExportOptions(write_ply=False))

@@ -22,7 +22,7 @@ from epipar_kit.errors import InvalidInputError
         ({"color_tolerance": 0}, "BAD_OPTION", "color_tolerance"),
         ({"preview_points": 0}, "BAD_OPTION", "preview_points"),
         ({"preview_points": True}, "BAD_OPTION", "preview_points"),
-        ({"medium_points": 99_999}, "BAD_OPTION", "medium_points"),
+        ({"medium_points": 79_999}, "BAD_OPTION", "medium_points"),
         ({"full_points": 10**12}, "BAD_OPTION", "full_points"),
         ({"preview_drop_percent": 91.0}, "BAD_OPTION", "preview_drop_percent"),
         ({"medium_drop_percent": 5.0}, "BAD_OPTION", "medium_drop_percent"),

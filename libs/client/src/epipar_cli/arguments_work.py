@@ -111,7 +111,7 @@ def add_export(commands: Commands) -> None:
     parser.add_argument(
         "--bits", type=int, metavar="N", help="of a coordinate, 8 to 16; default 14"
     )
-    for level, default in (("preview", "100 000"), ("medium", "1 000 000"), ("full", "10 000 000")):
+    for level, default in (("preview", "80 000"), ("medium", "1 000 000"), ("full", "10 000 000")):
         parser.add_argument(
             f"--{level}-points", type=int, metavar="N", help=f"most points; default {default}"
         )

@@ -21,6 +21,8 @@ from epipar_scene.arrays import U8, U32
 MESHOPT_LEVEL, FAST_LEVEL = 3, 1
 """Effort of meshopt's encoder: level 3 makes positions 4 % smaller, all else hardly at twice the time."""
 DRACO_LEVEL = 7
+SORTED_POINTS = 1 << 18
+"""Most points of one block in Draco's mode "sorted"; its encoder takes about 180 bytes for each."""
 PER_TILE_POINTS = 32_768
 """Points of one block of a GLB in Draco's mode "per_tile"; more make its tree slow."""
 
@@ -170,8 +172,8 @@ class DracoEncoder:
     def blocks(
         self, points: OrderedPoints, begin: int, end: int, mapper: Mapper = map
     ) -> tuple[Block, ...]:
-        """Encode one block, or blocks of PER_TILE_POINTS."""
-        step = end - begin if self._in_order else PER_TILE_POINTS
+        """Encode blocks of SORTED_POINTS or PER_TILE_POINTS."""
+        step = SORTED_POINTS if self._in_order else PER_TILE_POINTS
 
         def block(start: int) -> Block:
             part = slice(start, min(start + step, end))

@@ -11,6 +11,7 @@ from epipar_export.manifest import ExportedFile, Level
 from epipar_export.options import options_from_dict
 from epipar_export.progress import Report
 from epipar_export.surface.pipeline import SurfaceLevel
+from epipar_export.warming import compile_ahead
 from epipar_kit.work import work_main
 
 
@@ -36,11 +37,13 @@ def result_from_dict(values: dict[str, Any]) -> ExportResult:
 
 def handle(request: dict[str, Any], report: Report) -> dict[str, Any]:
     """Run one export; see request_to_dict and result_from_dict."""
+    options = options_from_dict(request["options"])
+    compile_ahead(options.geometry)
     result = export_scene(
         ExportRequest(
             Path(request["scene_dir"]),
             Path(request["output_dir"]),
-            options_from_dict(request["options"]),
+            options,
             int(request["threads"]),
         ),
         report,

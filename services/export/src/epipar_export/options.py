@@ -82,7 +82,8 @@ class ExportOptions:
         draco_mode: "sorted" keeps the nested order; "per_tile" codes blocks without an order.
         position_bits: bits of a coordinate on the global grid, 8 to 16.
         color_tolerance: largest error of a colour after decoding, in 8-bit sRGB steps, 1 to 8.
-        preview_points: most points of the level "preview", 100 to 10 million.
+        preview_points: most points of the level "preview", 100 to 10 million; the default keeps
+            its GLB under 0.6 MB.
         medium_points: most points of the level "medium", at least preview_points.
         full_points: most points of the level "full" and the tiles, at least medium_points.
         preview_drop_percent: least confident share left out of "preview", 0 to 90.
@@ -110,7 +111,7 @@ class ExportOptions:
     draco_mode: DracoMode = "sorted"
     position_bits: int = 14
     color_tolerance: int = 2
-    preview_points: int = 100_000
+    preview_points: int = 80_000
     medium_points: int = 1_000_000
     full_points: int = 10_000_000
     preview_drop_percent: float = 0.0

@@ -1,11 +1,12 @@
-"""Compiles the kernels before the first export: ``python -m epipar_export.warm``.
+"""Compiles the kernels before an export: ``python -m epipar_export.warm [points] [surface]``.
 
 Compiling takes about 20 CPU-seconds and is kept on disk, beside the package or under
-NUMBA_CACHE_DIR. An image runs this when it is built.
+NUMBA_CACHE_DIR. An export that finds nothing there has it done so (warming.py).
 """
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +19,7 @@ from epipar_export.options import ExportOptions, SurfaceOptions
 from epipar_export.surface.mesh import Mesh
 from epipar_export.surface.paint import Painter
 from epipar_export.thin import SAMPLE_POINTS, thin_to_count
+from epipar_export.warming import PARTS, marked
 from epipar_export.workspace import Workspace
 from epipar_scene.cameras import Intrinsics
 from epipar_scene.clouds import PointCloud
@@ -26,8 +28,16 @@ from epipar_scene.scene_info import SceneCounts, SceneEngine, SceneInfo, SceneSo
 from epipar_scene.writer import SceneWriter
 
 
-def warm() -> None:
-    """Export a small cloud with every codec, thin a larger one, and make a small surface."""
+def warm(part: str) -> None:
+    """Compile the kernels of "points" or of "surface"."""
+    if part == "points":
+        _warm_points()
+    else:
+        _warm_surface()
+
+
+def _warm_points() -> None:
+    """Export a small cloud with every codec, and thin a larger one."""
     rng = np.random.default_rng(0)
     count = 5_000
     cloud = PointCloud(
@@ -46,8 +56,6 @@ def warm() -> None:
     codes = np.unique(codes_from_coordinates(places))
     with ThreadPoolExecutor(1) as pool:
         thin_to_count(codes, np.zeros(len(codes), np.uint8), 100_000, pool, Workspace(Path()))
-
-    _warm_surface()
 
 
 def _warm_surface() -> None:
@@ -81,5 +89,13 @@ def _warm_surface() -> None:
     Painter(triangle, triangle.normals(), 1.0).linear_colors()  # as where no view saw a vertex
 
 
+def compile_part(part: str) -> None:
+    """Compile the kernels of one part and leave the mark; nothing to do where it is there."""
+    with marked(part) as is_wanted:
+        if is_wanted:
+            warm(part)
+
+
 if __name__ == "__main__":
-    warm()
+    for name in sys.argv[1:] or PARTS:
+        compile_part(name)

@@ -122,7 +122,7 @@ export class ExportDialog extends Part {
           fullPoints: points,
           // The coarser levels may not exceed the full one.
           mediumPoints: Math.min(points, 1_000_000),
-          previewPoints: Math.min(points, 100_000),
+          previewPoints: Math.min(points, 80_000),
           precompress: ['zstd'],
           geometry: hasSurface ? Geometry.POINTS_AND_SURFACE : Geometry.POINTS,
         },
