@@ -13,7 +13,9 @@ import pytest
 
 from epipar_export.exporter import ExportRequest, export_cloud, export_scene
 from epipar_export.options import ExportOptions
+from epipar_export.plan import plan_export
 from epipar_kit.errors import CorruptArtifactError, EpiparError, NotFoundError, NotReadyError
+from epipar_kit.folder_store import FolderStore
 from epipar_scene.clouds import PointCloud
 from epipar_scene.ply import read_ply
 
@@ -147,6 +149,13 @@ def damage_image(scene: Path) -> None:
     path.write_bytes(path.read_bytes()[:200])
 
 
+def throw_a_camera_away(scene: Path) -> None:
+    path = scene / "transforms.json"
+    content = json.loads(path.read_text())
+    content["frames"][1]["transform_matrix"][0][3] = 1e39
+    path.write_text(json.dumps(content))
+
+
 def unfinish(scene: Path) -> None:
     (scene / "scene.json").unlink()
 
@@ -159,6 +168,7 @@ def unfinish(scene: Path) -> None:
         (lose_image, CorruptArtifactError, "CORRUPT_ARTIFACT"),
         (poison_depth, CorruptArtifactError, "CORRUPT_ARTIFACT"),
         (damage_image, CorruptArtifactError, "CORRUPT_ARTIFACT"),
+        (throw_a_camera_away, CorruptArtifactError, "CORRUPT_ARTIFACT"),
         (unfinish, NotReadyError, "SCENE_INCOMPLETE"),
     ],
 )
@@ -178,6 +188,17 @@ def test_a_damaged_scene_is_a_typed_error_without_a_manifest(
     assert caught.value.reason == reason
     assert str(tmp_path) not in str(caught.value)
     assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("lost", ["images/frame_00002.png", "confidence/frame_00002.png"])
+def test_a_plan_names_what_is_damaged_but_not_where_the_store_lies(
+    lost: str, make_scene: MakeScene, tmp_path: Path
+) -> None:
+    (make_scene(tmp_path / "scene") / lost).unlink()
+    with pytest.raises(CorruptArtifactError, match=f"^{lost}: ") as caught:
+        plan_export(FolderStore(tmp_path), "scene", "scene/exports/default", ExportOptions())
+    assert str(tmp_path) not in str(caught.value)
+    assert str(tmp_path) not in str(caught.value.metadata)
 
 
 def test_a_missing_scene_and_one_without_depth_are_typed_errors(

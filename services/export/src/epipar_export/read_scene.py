@@ -20,11 +20,10 @@ from epipar_export.workspace import Workspace
 from epipar_kit.errors import CorruptArtifactError, NotFoundError, NotReadyError
 from epipar_scene.arrays import F32, F64, U32
 from epipar_scene.cameras import gltf_from_world
-from epipar_scene.clouds import frame_points
+from epipar_scene.clouds import frame_points, places_of
 from epipar_scene.errors import SceneFormatError
 from epipar_scene.folder import SceneFolder
 from epipar_scene.frames import Frame
-from epipar_scene.geometry import unproject
 
 FRAMES_AHEAD = 4
 SAMPLE_POINTS_A_FRAME = 8_192
@@ -73,11 +72,15 @@ def open_scene(path: Path) -> SceneFolder:
 
 @contextmanager
 def corrupt_artifacts() -> Iterator[None]:
-    """Turn a scene's format errors into CorruptArtifactError, with file names, not full paths."""
+    """Turn a scene's format errors into CorruptArtifactError; files are named without the store's path.
+
+    The last two parts of a path tell "confidence/frame_00002.png" from an image of that name, and
+    whose transforms.json it is.
+    """
     try:
         yield
     except SceneFormatError as error:
-        name = Path(error.file).name
+        name = "/".join(Path(error.file).parts[-2:])
         raise CorruptArtifactError(
             "CORRUPT_ARTIFACT",
             f"{name}: {error.field} is {error.seen}; it must be {error.wanted}",
@@ -176,11 +179,9 @@ def _frame_positions(folder: SceneFolder, frame: Frame) -> F32:
     """Return the (N, 3) points of a frame's known depths, glTF axes, as frame_points has them."""
     with corrupt_artifacts():
         depth = folder.depth(frame)
-    rows, columns = np.nonzero(depth > 0)
-    pixels = np.stack([columns + 0.5, rows + 0.5], axis=1)
-    known = depth[rows, columns].astype(np.float64)
-    points = unproject(pixels, known, frame.intrinsics, frame.cam_to_world)
-    return gltf_from_world(points.astype(np.float32))
+        rows, columns = np.nonzero(depth > 0)
+        pixels = np.stack([columns + 0.5, rows + 0.5], axis=1)
+        return gltf_from_world(places_of(folder, frame, pixels, depth[rows, columns]))
 
 
 def _robust_box(points: F32) -> Box:

@@ -30,6 +30,7 @@ from epipar_export.surface.views import View, linear_image, make_view
 from epipar_kit.errors import NotReadyError
 from epipar_scene.arrays import F32
 from epipar_scene.atomic import atomic_file
+from epipar_scene.clouds import check_places
 from epipar_scene.folder import SceneFolder
 from epipar_scene.frames import Frame
 
@@ -122,7 +123,10 @@ class SurfaceJob:
         samples = []
         last: tuple[Frame, F32] | None = None
         for number, (frame, depth, confidence) in enumerate(self._frames(self._read), 1):
-            samples.append(sample_frame(frame, depth, confidence, last))
+            sample = sample_frame(frame, depth, confidence, last)
+            with corrupt_artifacts():
+                check_places(self.folder, frame, sample.points)
+            samples.append(sample)
             last = frame, depth
             self.report("surface_survey", number, len(self.folder.frames), "frames", "")
         survey = survey_of(samples)
