@@ -126,7 +126,7 @@ BREAKAGES: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "no image": (lambda r: (r / I).unlink(), I, "file"),
     "no depth": (lambda r: (r / D).unlink(), D, "file"),
     "no confidence": (lambda r: (r / C).unlink(), C, "file"),
-    "a folder for an image": (lambda r: make_folder(r / I), I, "content"),
+    "a folder for an image": (lambda r: make_folder(r / I), I, "file"),
     "a folder for a depth map": (lambda r: make_folder(r / D), D, "file"),
     "empty scene.json": (lambda r: (r / "scene.json").write_text(""), "scene.json", "content"),
     "a list": (lambda r: (r / "scene.json").write_text("[]"), "scene.json", "content"),
@@ -141,6 +141,11 @@ BREAKAGES: dict[str, tuple[Callable[[Path], object], str, str]] = {
         lambda r: edit_json(r / "transforms.json", fl_x=float("nan")),
         "transforms.json",
         "content",
+    ),
+    "no frames": (
+        lambda r: edit_json(r / "transforms.json", frames=[]),
+        "transforms.json",
+        "frames",
     ),
     "another version": (
         lambda r: edit_json(r / "scene.json", schema_version=9),

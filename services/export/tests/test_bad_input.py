@@ -10,10 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from epipar_export.exporter import ExportRequest, export_cloud, export_scene
 from epipar_export.options import ExportOptions
+from epipar_export.plan import plan_export
 from epipar_kit.errors import CorruptArtifactError, EpiparError, NotFoundError, NotReadyError
+from epipar_kit.folder_store import FolderStore
 from epipar_scene.clouds import PointCloud
 from epipar_scene.ply import read_ply
 
@@ -51,7 +54,10 @@ def test_a_frame_of_a_wildly_different_scale_loses_no_point_uncounted(
     left = content["levels"][2]["points"]
     assert counts["source_points"] == 2 * 30 * 40
     assert left + counts["far_points"] + counts["merged_points"] == counts["source_points"]
-    # Half of the points is no outlier: one grid spans both, and each frame is in it.
+    # Half of the points is no outlier: one grid spans both, and each frame is in it. That one of
+    # the two has lost its shape is told; of two frames either may be the odd one.
+    (note,) = content["notes"]
+    assert "50% of the pixels are finer and fall together. Depth of frame_0000" in note
     low, high = (np.array(content["grid"]["bounding_box"][end]) for end in ("min", "max"))
     depth = 2 * max(scale, 1)
     assert 0.5 * depth < (high - low)[2] < 2 * depth
@@ -71,6 +77,47 @@ def test_two_clusters_a_kilometre_apart_keep_their_points(
     assert (x < 10).sum() > 1_000
     assert (x > 990).sum() > 1_000
     assert ((x >= 10) & (x <= 990)).sum() == 0
+
+
+def move_camera(scene: Path, frame: int, along_x: float) -> None:
+    path = scene / "transforms.json"
+    content = json.loads(path.read_text())
+    content["frames"][frame]["transform_matrix"][0][3] = along_x
+    path.write_text(json.dumps(content))
+
+
+def test_a_scene_that_one_grid_cannot_hold_says_so(make_scene: MakeScene, tmp_path: Path) -> None:
+    near = make_scene(tmp_path / "near", frames=2)
+    assert exported(near, tmp_path / "a")["notes"] == []
+    move_camera(near, 1, 2000)
+    (note,) = exported(near, tmp_path / "b")["notes"]
+    assert "the scene is 2e+03 wide" in note
+    assert "100% of the pixels are finer and fall together." in note
+    for frame in range(2):
+        move_camera(near, frame, 1e7)
+    (note,) = exported(near, tmp_path / "c")["notes"]
+    assert "single precision so far from the origin (1e+07)" in note
+
+
+@pytest.mark.parametrize("geometry", ["points", "surface"])
+@pytest.mark.parametrize(
+    ("least", "words"), [(0.0, "a confidence above 0"), (0.5, "at least 0.5 (min_confidence)")]
+)
+def test_depth_without_confidence_is_told_from_no_depth(
+    least: float, words: str, geometry: Any, make_scene: MakeScene, tmp_path: Path
+) -> None:
+    scene = make_scene(tmp_path / "scene")
+    for path in (scene / "confidence").iterdir():
+        Image.new("L", (40, 30), 1 if least else 0).save(path)
+    (tmp_path / "out").mkdir()
+    options = ExportOptions(geometry=geometry, min_confidence=least)
+    if geometry == "points" and not least:  # points need no confidence
+        export_scene(ExportRequest(scene, tmp_path / "out", options))
+        return
+    with pytest.raises(NotReadyError, match="3,600 points with a known depth") as caught:
+        export_scene(ExportRequest(scene, tmp_path / "out", options))
+    assert caught.value.reason == "SCENE_EMPTY"
+    assert words in str(caught.value)
 
 
 @pytest.mark.parametrize("channel", [np.nan, np.inf])
@@ -147,6 +194,10 @@ def damage_image(scene: Path) -> None:
     path.write_bytes(path.read_bytes()[:200])
 
 
+def throw_a_camera_away(scene: Path) -> None:
+    move_camera(scene, 1, 1e39)
+
+
 def unfinish(scene: Path) -> None:
     (scene / "scene.json").unlink()
 
@@ -159,6 +210,7 @@ def unfinish(scene: Path) -> None:
         (lose_image, CorruptArtifactError, "CORRUPT_ARTIFACT"),
         (poison_depth, CorruptArtifactError, "CORRUPT_ARTIFACT"),
         (damage_image, CorruptArtifactError, "CORRUPT_ARTIFACT"),
+        (throw_a_camera_away, CorruptArtifactError, "CORRUPT_ARTIFACT"),
         (unfinish, NotReadyError, "SCENE_INCOMPLETE"),
     ],
 )
@@ -178,6 +230,17 @@ def test_a_damaged_scene_is_a_typed_error_without_a_manifest(
     assert caught.value.reason == reason
     assert str(tmp_path) not in str(caught.value)
     assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("lost", ["images/frame_00002.png", "confidence/frame_00002.png"])
+def test_a_plan_names_what_is_damaged_but_not_where_the_store_lies(
+    lost: str, make_scene: MakeScene, tmp_path: Path
+) -> None:
+    (make_scene(tmp_path / "scene") / lost).unlink()
+    with pytest.raises(CorruptArtifactError, match=f"^{lost}: ") as caught:
+        plan_export(FolderStore(tmp_path), "scene", "scene/exports/default", ExportOptions())
+    assert str(tmp_path) not in str(caught.value)
+    assert str(tmp_path) not in str(caught.value.metadata)
 
 
 def test_a_missing_scene_and_one_without_depth_are_typed_errors(

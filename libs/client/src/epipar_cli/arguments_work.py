@@ -45,6 +45,7 @@ examples:
   epipar export kitchen -o web/kitchen --codec meshopt --bits 12 --drop standard
   epipar export kitchen -o small --full-points 500000 --no-ply --remove-outliers
   epipar export kitchen -o mesh --surface-only --codec draco --voxel 0.01
+  epipar export kitchen --completion default -o kitchen/completions/default/exports/surface --surface
   epipar export kitchen -o small --bits 12 --address 127.0.0.1:8080
 """
 _MASKS = """\

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from epipar_scene.arrays import F32, U8
+from epipar_scene.arrays import F32, F64, U8
+from epipar_scene.errors import SceneFormatError
 from epipar_scene.frames import Frame
 from epipar_scene.geometry import unproject
 
@@ -103,17 +104,50 @@ def frame_points(
     confidence = folder.confidence_bytes(frame)[::stride, ::stride]
     rows, columns = np.nonzero((depth > 0) & (confidence >= 255 * min_confidence))
     pixels = np.stack([columns * stride + 0.5, rows * stride + 0.5], axis=1)
-    known = depth[rows, columns].astype(np.float64)
-    positions = unproject(pixels, known, frame.intrinsics, frame.cam_to_world)
+    positions = places_of(folder, frame, pixels, depth[rows, columns])
     provenance = folder.provenance(frame)
     if provenance is not None:
         provenance = provenance[::stride, ::stride][rows, columns]
     return PointCloud(
-        positions.astype(np.float32),
+        positions,
         folder.image(frame)[::stride, ::stride][rows, columns],
         confidence[rows, columns],
         provenance,
     )
+
+
+def places_of(folder: SceneFolder, frame: Frame, pixels: F64, depth: F32) -> F32:
+    """Lift pixels of a frame to places in the world.
+
+    Args:
+        folder: the scene.
+        frame: one of its frames.
+        pixels: (N, 2) column, row.
+        depth: (N,) of the pixels, positive.
+
+    Raises:
+        SceneFormatError: a place is farther from the origin than single precision reaches.
+    """
+    places = unproject(pixels, depth.astype(np.float64), frame.intrinsics, frame.cam_to_world)
+    check_places(folder, frame, places)
+    return places.astype(np.float32)
+
+
+def check_places(folder: SceneFolder, frame: Frame, places: F64) -> None:
+    """Refuse (N, 3) places of a frame that single precision cannot hold.
+
+    Raises:
+        SceneFormatError: a place is farther from the origin than that.
+    """
+    limit = float(np.finfo(np.float32).max)
+    farthest = float(np.abs(places).max(initial=0.0))
+    if not farthest <= limit:
+        raise SceneFormatError(
+            folder.root / frame.depth_path,
+            "farthest place",
+            f"{farthest:.2g} from the origin",
+            f"at most {limit:.2g} (its depth or its transform_matrix is wrong)",
+        )
 
 
 def iter_frame_points(

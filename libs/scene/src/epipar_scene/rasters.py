@@ -41,7 +41,7 @@ def path_inside(root: Path, relative: str) -> Path:
     """
     path = root / relative
     if "\\" in relative or not path.resolve().is_relative_to(root):
-        raise SceneFormatError(path, "path", relative, f"inside {root}")
+        raise SceneFormatError(path, "path", relative, "inside the scene")
     return path
 
 
@@ -63,6 +63,8 @@ def check_image(path: Path, shape: tuple[int, int], mode: str) -> None:
             _check_header(path, image, shape, mode)
     except FileNotFoundError:
         raise SceneFormatError(path, "file", "missing", "present") from None
+    except IsADirectoryError:
+        raise SceneFormatError(path, "file", "a folder", "a file") from None
     except SceneFormatError:
         raise
     except _IMAGE_ERRORS as error:

@@ -91,8 +91,8 @@ def transforms_from_json(value: JsonObject, *, file: str | Path = FILE_NAME) -> 
         raise SceneFormatError(file, "camera_model", model, " or ".join(_CAMERA_MODELS))
     _refuse_distortion(file, "", value)
     entries = value.get("frames", "missing")
-    if not isinstance(entries, list):
-        raise SceneFormatError(file, "frames", entries, "a list")
+    if not isinstance(entries, list) or not entries:
+        raise SceneFormatError(file, "frames", entries, "a list of at least 1 frame")
     frames = tuple(
         _frame_from_json(file, f"frames[{index}]", entry, value)
         for index, entry in enumerate(entries)

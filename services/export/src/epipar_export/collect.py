@@ -37,6 +37,7 @@ class GridPoints:
         source_points: points that were read.
         outside_points: points of them that lay outside the grid and were left out.
         merged_points: points of them that fell into the cell of a more confident one.
+        notes: what a person should know of them.
     """
 
     grid: Grid
@@ -46,6 +47,7 @@ class GridPoints:
     source_points: int
     outside_points: int
     merged_points: int
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(slots=True, eq=False)

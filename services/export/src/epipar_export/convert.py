@@ -42,8 +42,17 @@ def options_from_message(message: pb.ExportOptions) -> ExportOptions:
     """Read the options; an unset field takes its default.
 
     Raises:
-        InvalidInputError: CODEC_UNKNOWN, BAD_BITS or BAD_OPTION with the field.
+        InvalidInputError: CODEC_UNKNOWN, BAD_BITS or BAD_OPTION with the field, as a path from the
+            request: "options.surface.voxel_size".
     """
+    try:
+        return _options(message)
+    except InvalidInputError as error:
+        error.field = f"options.{error.field}"
+        raise
+
+
+def _options(message: pb.ExportOptions) -> ExportOptions:
     values: dict[str, Any] = {
         _NAMES.get(field.name, field.name): value
         for field, value in message.ListFields()
@@ -74,7 +83,7 @@ def _choice(field: str, value: int, names: dict[int, str], reason: str = "BAD_OP
     if value not in names:
         wanted = ", ".join(dict.fromkeys(names.values()))
         raise InvalidInputError(
-            reason, f"options.{field}", f"{field} is {value}, which does not exist; known: {wanted}"
+            reason, field, f"{field} is {value}, which does not exist; known: {wanted}"
         )
     return names[value]
 

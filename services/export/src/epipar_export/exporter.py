@@ -168,7 +168,7 @@ class _Job:
         surface = self._made_surface()
         if surface is not None and self.options.geometry == "surface":
             counts = {"source_points": surface.facts["source_pixels"], "outlier_points": 0}
-            return self._finish(None, input_hash, name, counts, (), [], None, surface)
+            return self._finish(None, input_hash, name, counts, (), [], None, surface, ())
         with self.clock.stage(stage):
             points = read(workspace)
         kept = points
@@ -178,6 +178,7 @@ class _Job:
                     points, self.options.outlier_removal, self.threads, self.report
                 )
         outliers = len(points.keys) - len(kept.keys)
+        notes = points.notes
         facts = {
             "source_points": points.source_points,
             "far_points": points.outside_points,
@@ -200,7 +201,7 @@ class _Job:
             self.output, self.options, self.pool, self.report, self.clock
         ).write(ordered)
         levels = _levels(ordered, files)
-        return self._finish(ordered, input_hash, name, facts, levels, files, tiles, surface)
+        return self._finish(ordered, input_hash, name, facts, levels, files, tiles, surface, notes)
 
     def _made_surface(self) -> SurfaceResult | None:
         if self.surface is None or self.options.geometry == "points":
@@ -226,6 +227,7 @@ class _Job:
         files: list[ExportedFile],
         tiles: TilesResult | None,
         surface: SurfaceResult | None,
+        point_notes: tuple[str, ...],
     ) -> ExportResult:
         files = [*files, *(surface.files if surface is not None else ())]
         siblings: dict[str, int] = {}
@@ -238,7 +240,7 @@ class _Job:
                     lambda done, total: self.report("precompress", done, total, "files", ""),
                 )  # fmt: skip
         digest = export_hash(input_hash, self.options)
-        notes = tuple(notes_for(self.options)) if ordered is not None else ()
+        notes = (*notes_for(self.options), *point_notes) if ordered is not None else ()
         notes += surface.notes if surface is not None else ()
         content = {
             "content_hash": digest,

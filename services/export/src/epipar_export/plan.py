@@ -9,10 +9,10 @@ from epipar_export.exporter import ExportRequest
 from epipar_export.job import request_to_dict
 from epipar_export.manifest import FILE_NAME, export_hash
 from epipar_export.options import ExportOptions
-from epipar_kit.errors import CorruptArtifactError, InvalidInputError, NotReadyError
+from epipar_export.read_scene import corrupt_artifacts
+from epipar_kit.errors import InvalidInputError, NotReadyError
 from epipar_kit.output import OutputPlan
 from epipar_kit.store import ArtifactStore
-from epipar_scene.errors import SceneFormatError
 from epipar_scene.folder import SceneFolder
 
 BESIDE = ("completions", "exports", "source")
@@ -41,10 +41,8 @@ def plan_export(
             f"{scene_uri!r} has no scene.json: it is no scene, or not finished",
             subject=scene_uri,
         )
-    try:
+    with corrupt_artifacts():
         scene_hash = SceneFolder.open(scene_dir).info.content_hash
-    except SceneFormatError as error:
-        raise CorruptArtifactError("CORRUPT_ARTIFACT", str(error), uri=scene_uri) from error
 
     def request(folder: Path) -> dict[str, Any]:
         return request_to_dict(ExportRequest(scene_dir, folder, options, threads))

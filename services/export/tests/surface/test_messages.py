@@ -30,13 +30,18 @@ def test_set_fields_are_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "message",
+    ("message", "field"),
     [
-        pb.ExportOptions(geometry=99),  # type: ignore[arg-type]  # what a later client may send
-        pb.ExportOptions(surface=pb.SurfaceOptions(voxel_size=0)),
-        pb.ExportOptions(surface=pb.SurfaceOptions(memory_mib=0)),
+        (pb.ExportOptions(geometry=99), "geometry"),  # type: ignore[arg-type]  # a later client's
+        (pb.ExportOptions(surface=pb.SurfaceOptions(voxel_size=0)), "surface.voxel_size"),
+        (pb.ExportOptions(surface=pb.SurfaceOptions(voxel_size=-1)), "surface.voxel_size"),
+        (pb.ExportOptions(surface=pb.SurfaceOptions(memory_mib=0)), "surface.memory_mib"),
+        (pb.ExportOptions(position_bits=40), "position_bits"),
     ],
 )
-def test_values_that_do_not_exist_are_refused(message: pb.ExportOptions) -> None:
-    with pytest.raises(InvalidInputError):
+def test_values_that_do_not_exist_are_refused_with_their_field(
+    message: pb.ExportOptions, field: str
+) -> None:
+    with pytest.raises(InvalidInputError) as caught:
         options_from_message(message)
+    assert caught.value.field == f"options.{field}"

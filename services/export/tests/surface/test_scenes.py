@@ -168,6 +168,8 @@ def test_two_clusters_a_kilometre_apart_are_both_there(
     both = ball_world.with_frames((*ball_world.frames, *far), ball_world.depths * 2)
     facts = surface(write_world(both, tmp_path / "scene"), tmp_path / "out")["surface"]
     assert facts["voxel_size"] < 0.05
+    (note,) = json.loads((tmp_path / "out/export.json").read_text())["notes"]
+    assert "voxels, so it looks stepped" in note
     (parts,) = decoders.arrays([tmp_path / "out/surface_full.glb"], tmp_path / "decoded")
     x = parts["placed"][:, 0]
     assert (np.abs(x) < 1.2).sum() > 5000
@@ -183,6 +185,19 @@ def test_depth_of_wildly_different_scale_is_left_out_and_counted(
     assert content["surface"]["left_out_pixels"] > 0.1 * content["surface"]["source_pixels"]
     assert "left out" in content["notes"][0]
     assert content["surface"]["levels"][2]["triangles"] > 1000
+
+
+@pytest.mark.parametrize("odd", [[4], [1, 3, 5, 7]])
+def test_frames_of_another_scale_are_named(
+    odd: list[int], plate_world: World, write_world: WriteWorld, tmp_path: Path
+) -> None:
+    for number in odd:
+        plate_world.depths[number][:] /= 1000
+    content = surface(write_world(plate_world, tmp_path / "scene"), tmp_path / "out")
+    named = ", ".join(f"frame_{number + 1:05d}" for number in odd[:3])
+    (note,) = content["notes"]
+    assert f"Depth of {named}" in note
+    assert ("and 1 more is 1/1,000 times" in note) == (len(odd) > 3)
 
 
 def test_points_all_in_one_place_and_no_depth_at_all_are_refused_as_empty(

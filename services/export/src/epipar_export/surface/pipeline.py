@@ -17,6 +17,7 @@ from epipar_export.manifest import ExportedFile, exported_file
 from epipar_export.options import ExportOptions
 from epipar_export.progress import Report
 from epipar_export.read_scene import corrupt_artifacts, empty_scene
+from epipar_export.scale_notes import frames_of_another_scale, note_of_rounding, note_of_voxels
 from epipar_export.surface.blocks import Volume
 from epipar_export.surface.encode import on_grid, surface_glb
 from epipar_export.surface.extract import extract
@@ -30,6 +31,7 @@ from epipar_export.surface.views import View, linear_image, make_view
 from epipar_kit.errors import NotReadyError
 from epipar_scene.arrays import F32
 from epipar_scene.atomic import atomic_file
+from epipar_scene.clouds import check_places
 from epipar_scene.folder import SceneFolder
 from epipar_scene.frames import Frame
 
@@ -110,24 +112,30 @@ class SurfaceJob:
         layout = lay_out(survey, views, wished, memory)
         mesh, parts = self._mesh(survey, layout)
         colors = self._colors(mesh, survey, layout)
-        levels, files = self._levels(mesh, colors, layout.voxel)
+        levels, files, rounding = self._levels(mesh, colors, layout.voxel)
         facts = {
             **_facts(survey, layout),
             "small_parts_left_out": parts,
             "levels": [asdict(level) for level in levels],
         }
-        return SurfaceResult(levels, files, facts, tuple(_notes(survey, layout)))
+        notes = (*_notes(survey, layout), *([] if rounding is None else [rounding]))
+        return SurfaceResult(levels, files, facts, notes)
 
     def _survey(self) -> Survey:
         samples = []
+        unsure = 0
         last: tuple[Frame, F32] | None = None
-        for number, (frame, depth, confidence) in enumerate(self._frames(self._read), 1):
-            samples.append(sample_frame(frame, depth, confidence, last))
+        for number, (frame, depth, confidence, known) in enumerate(self._frames(self._looked), 1):
+            unsure += known
+            sample = sample_frame(frame, depth, confidence, last)
+            with corrupt_artifacts():
+                check_places(self.folder, frame, sample.points)
+            samples.append(sample)
             last = frame, depth
             self.report("surface_survey", number, len(self.folder.frames), "frames", "")
         survey = survey_of(samples)
         if survey is None:
-            raise empty_scene(self.folder.root.name)
+            raise empty_scene(self.folder.root.name, unsure, self.options.min_confidence)
         return survey
 
     def _mesh(self, survey: Survey, layout: Layout) -> tuple[Mesh, int]:
@@ -165,13 +173,15 @@ class SurfaceJob:
 
     def _levels(
         self, mesh: Mesh, colors: F32, voxel: float
-    ) -> tuple[tuple[SurfaceLevel, ...], tuple[ExportedFile, ...]]:
+    ) -> tuple[tuple[SurfaceLevel, ...], tuple[ExportedFile, ...], str | None]:
+        """Write the levels; also return what to tell of their rounding."""
         limits = {
             "full": len(mesh.triangles),
             "medium": self.options.surface.medium_triangles,
             "preview": self.options.surface.preview_triangles,
         }
         levels, files = [], []
+        whole, rounding = mesh, None
         for done, name in enumerate(limits):
             self.report("surface_levels", done, len(limits), "levels", name)
             coarser = simplify(mesh, limits[name])
@@ -179,6 +189,9 @@ class SurfaceJob:
             mesh = coarser
             lod = LEVEL_NAMES.index(name)
             packed = on_grid(mesh, colors, self.options.position_bits, voxel)
+            if mesh is whole:
+                farthest = float(np.abs(mesh.vertices).max())
+                rounding = note_of_rounding(packed.grid.step, farthest, voxel)
             data = surface_glb(packed, self.options)
             path = self.output / f"surface_{name}.glb"
             with atomic_file(path) as stream:
@@ -188,16 +201,17 @@ class SurfaceJob:
                 SurfaceLevel(name, lod, len(packed.triangles), len(packed.coordinates), len(data))
             )
         self.report("surface_levels", len(limits), len(limits), "levels", "")
-        return tuple(levels[::-1]), tuple(files[::-1])
+        return tuple(levels[::-1]), tuple(files[::-1]), rounding
 
-    def _read(self, frame: Frame) -> tuple[Frame, F32, F32]:
+    def _looked(self, frame: Frame) -> tuple[Frame, F32, F32, int]:
+        """Return a frame, its depth and confidence, and how many depths it knows at all."""
         with corrupt_artifacts():
             depth, confidence = self.folder.depth(frame), self.folder.confidence(frame)
         confidence = np.where(confidence >= self.options.min_confidence, confidence, 0)
-        return frame, np.where(confidence > 0, depth, 0), confidence
+        return frame, np.where(confidence > 0, depth, 0), confidence, int(np.count_nonzero(depth))
 
     def _view(self, survey: Survey, frame: Frame) -> View:
-        _, depth, confidence = self._read(frame)
+        _, depth, confidence, _ = self._looked(frame)
         return make_view(frame, depth, confidence, survey.footprint)
 
     def _views(self, stage: str, survey: Survey) -> Iterator[View]:
@@ -240,5 +254,7 @@ def _notes(survey: Survey, layout: Layout) -> Iterator[str]:
     if share > 0.01:
         yield (
             f"Surface: {share:.0%} of the pixels are left out: they lie far from the rest, or are "
-            "too wide for the voxels."
+            f"too wide for the voxels.{frames_of_another_scale(survey.depths)}"
         )
+    if (note := note_of_voxels(survey.narrow_share, survey.depths, layout.voxel)) is not None:
+        yield note

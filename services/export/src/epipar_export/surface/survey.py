@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from epipar_export.scale_notes import OTHER_SCALE
 from epipar_scene.arrays import F32, F64
 from epipar_scene.cameras import Intrinsics
 from epipar_scene.frames import Frame
@@ -37,6 +38,8 @@ class Survey:
         noise: relative disagreement of depth between views, its 75 % quantile.
         box: (2, 3) lowest and highest place that takes part, world axes.
         pixels: with a known depth.
+        depths: each frame's name and median depth, of those that know one.
+        narrow_share: share of the pixels far narrower than the footprint, see scale_notes.
     """
 
     footprint: float
@@ -44,12 +47,15 @@ class Survey:
     noise: float
     box: F64
     pixels: int
+    depths: tuple[tuple[str, float], ...] = ()
+    narrow_share: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
     """Some pixels of one frame."""
 
+    frame: str
     footprints: F64
     depths: F64
     weights: F64
@@ -73,7 +79,9 @@ def sample_frame(
     differences = np.zeros(0)
     if other is not None and len(points):
         differences = _differences(points, weights, *other)
-    return Sample(z / _focal(frame.intrinsics), z, weights, points, differences, len(rows))
+    return Sample(
+        frame.name, z / _focal(frame.intrinsics), z, weights, points, differences, len(rows)
+    )
 
 
 def _focal(intrinsics: Intrinsics) -> float:
@@ -115,6 +123,8 @@ def survey_of(samples: Iterable[Sample]) -> Survey | None:
         noise,
         np.stack([low - margin, high + margin]),
         sum(sample.pixels for sample in seen),
+        tuple((sample.frame, float(np.median(sample.depths))) for sample in seen),
+        float(np.mean(footprints * OTHER_SCALE < footprint)),
     )
 
 
