@@ -1,7 +1,7 @@
 """Whether the depth stages' memory stays flat however long the clip is.
 
 ``python -m benchmarks.depth.memory [--frames 100 300 1000]``: matches and fuses a walk through a
-rendered room at 160x120, the poses given, so that nothing but the stages "depth" and "fuse" is
+rendered room at 160x120, the poses given, so that nothing but the stages "depth", "keep" and "fuse" is
 measured. Prints, for each length: the most memory that a worker held (RSS, its compiled kernels
 included), how much of it no file backs, the size of the poses and sparse points, CPU-seconds a
 frame, and cores busy (CPU-seconds over wall seconds). Each length runs in a process of its own,
@@ -175,7 +175,7 @@ def _measure(count: int) -> str:
         work = prepared(Path(temporary) / "scene", count)
         settings = DenseSettings()
         with Watch(os.getpid()) as watch:
-            for stage in (match_frame, fuse_frame):
+            for stage in (match_frame, keep_frame, fuse_frame):
                 watch.stage(stage.__name__)
                 tasks = ((work.scene, position, settings) for position in range(count))
                 run_frames(stage, tasks, usable_cores(), lambda: None)

@@ -7,6 +7,7 @@ What no one can confirm is most often wrong.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -113,6 +114,11 @@ def _check(
     return count, visible, blocked, disagreement, fused
 
 
+def single(matrices: Sequence[F64]) -> F32:
+    """Return matrices in a stack of single precision, as the kernels take them."""
+    return np.asarray(np.stack(matrices), np.float32)
+
+
 def check_agreement(
     depth: F32, intrinsics: F64, cam_to_world: F64, sources: F32, source_poses: F64
 ) -> Agreement:
@@ -129,9 +135,8 @@ def check_agreement(
         source_poses: (S, 4, 4) their poses.
     """
     to_view = world_to_camera(cam_to_world)
-    there = np.stack([world_to_camera(pose) @ cam_to_world for pose in source_poses])
-    back = np.stack([to_view @ pose for pose in source_poses])
-    there, back = there.astype(np.float32), back.astype(np.float32)
+    there = single([world_to_camera(pose) @ cam_to_world for pose in source_poses])
+    back = single([to_view @ pose for pose in source_poses])
     pinhole = [intrinsics[0, 0], intrinsics[1, 1], intrinsics[0, 2], intrinsics[1, 2]]
     flat = np.array(pinhole, np.float32)
     loosely = np.array([LOOSE_TOLERANCE, PIXEL_TOLERANCE], np.float32)

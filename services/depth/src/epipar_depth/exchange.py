@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from epipar_depth.consistency import single
 from epipar_depth.jit import njit
 from epipar_scene.arrays import F32, F64, U8
 from epipar_scene.cameras import world_to_camera
@@ -88,14 +89,14 @@ def _carry(depth: F32, kept: F32, lens: F32, there: F32, carried: F32) -> None:
 
 @njit(fastmath=True, error_model="numpy", cache=True, inline="never")
 def _ask(
-    z: float,
+    z: np.float32,
     x: int,
     y: int,
     sources: F32,
     lens: F32,
     there: F32,
     back: F32,
-    tolerance: float,
+    tolerance: np.float32,
     answer: F32,
     agreed: U8,
 ) -> None:
@@ -144,8 +145,8 @@ def _ask(
 
 @njit(fastmath=True, error_model="numpy", cache=True, inline="never")
 def _difference(
-    z: float, x: int, y: int, grey: U8, pictures: U8, agreed: U8, lens: F32, there: F32
-) -> float:
+    z: np.float32, x: int, y: int, grey: U8, pictures: U8, agreed: U8, lens: F32, there: F32
+) -> np.float32:
     """Return the mean grey difference of the agreeing views to the pixel."""
     count, height, width = pictures.shape
     fx, fy, cx, cy = lens[0], lens[1], lens[2], lens[3]
@@ -279,9 +280,8 @@ def ask_others(
         tolerance: relative difference up to which depths agree.
     """
     to_view = world_to_camera(cam_to_world)
-    there = np.stack([world_to_camera(pose) @ cam_to_world for pose in source_poses])
-    back = np.stack([to_view @ pose for pose in source_poses])
-    there, back = there.astype(np.float32), back.astype(np.float32)
+    there = single([world_to_camera(pose) @ cam_to_world for pose in source_poses])
+    back = single([to_view @ pose for pose in source_poses])
     flat = [intrinsics[0, 0], intrinsics[1, 1], intrinsics[0, 2], intrinsics[1, 2]]
     lens = np.array(flat, np.float32)
     carried = np.zeros(sources.shape, np.float32)

@@ -15,10 +15,10 @@ from epipar_depth.consistency import Agreement, check_agreement
 from epipar_depth.exchange import KEPT, OTHERS, OWN, Opinion, ask_others
 from epipar_depth.inputs import (
     DenseSettings,
-    kept_of,
     matched_depth_of,
     model_of,
     smooth_grey_of,
+    told_of,
     view_of,
 )
 from epipar_depth.match import Matched
@@ -90,18 +90,17 @@ def fused_depth(root: Path, position: int, settings: DenseSettings) -> tuple[F32
 
 def opinion_of(root: Path, position: int, settings: DenseSettings) -> tuple[Opinion | None, Kept]:
     """Return what the sources' kept depth says of a frame; None where it has no sources."""
-    kept = kept_of(root, position)
+    kept = WorkFolder(root).load_kept(position)
     view = view_of(root, position, settings)
     if view is None:
         return None, kept
     model = model_of(root)
     others = list(view.sources)
-    told = [kept_of(root, other).told for other in others]
     opinion = ask_others(
         kept.depth,
         kept.told,
         smooth_grey_of(root, position),
-        np.stack(told),
+        np.stack([told_of(root, other) for other in others]),
         np.stack([smooth_grey_of(root, other) for other in others]),
         model.lens.pinhole.matrix(),
         model.cam_to_world[position],
@@ -112,7 +111,7 @@ def opinion_of(root: Path, position: int, settings: DenseSettings) -> tuple[Opin
 
 
 def may_be_taken(opinion: Opinion, kept: Kept, least_views: int) -> Bools:
-    """Return the (H, W) pixels whose depth enough views have measured.
+    """Return the (H, W) pixels whose depth enough views have measured and few look through.
 
     Args:
         opinion: what the views say that were asked.
@@ -121,7 +120,8 @@ def may_be_taken(opinion: Opinion, kept: Kept, least_views: int) -> Bools:
     """
     own = (opinion.whose == OWN) & kept.open & (opinion.agreeing + 1 >= least_views)
     others = (opinion.whose == OTHERS) & (opinion.agreeing >= least_views)
-    return np.asarray((opinion.whose == KEPT) | own | others, bool)
+    mostly = opinion.through <= _MOST_BLOCKED_SHARE * opinion.agreeing
+    return np.asarray(((opinion.whose == KEPT) | own | others) & mostly, bool)
 
 
 def confirmed(agreement: Agreement, matched: Matched, least_views: int, likely: Bools) -> Bools:

@@ -14,7 +14,7 @@ from epipar_depth.pyramid import texture
 from epipar_depth.reconstruction import Reconstruction
 from epipar_depth.sweep import pack_neighbourhoods
 from epipar_depth.views import View, choose_view
-from epipar_depth.workfolder import Kept, WorkFolder
+from epipar_depth.workfolder import WorkFolder
 from epipar_scene.arrays import F32, U8, U32
 
 _CACHED_IMAGES = 40
@@ -64,9 +64,9 @@ def matched_depth_of(root: Path, position: int) -> F32:
 
 
 @lru_cache(maxsize=_CACHED_IMAGES)
-def kept_of(root: Path, position: int) -> Kept:
-    """Return what a registered frame keeps by itself."""
-    return WorkFolder(root).load_kept(position)
+def told_of(root: Path, position: int) -> F32:
+    """Return (H, W) what a registered frame tells others: the depth it keeps, else 0."""
+    return WorkFolder(root).load_kept(position).told
 
 
 @lru_cache(maxsize=_CACHED_IMAGES)
