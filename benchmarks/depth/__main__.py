@@ -16,6 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from benchmarks.depth.refuted import refuted
 from benchmarks.depth.score import Score, Truth, score
 from benchmarks.depth.sgbm import sgbm_depth
 from epipar_depth.engine import DepthRequest
@@ -45,18 +46,21 @@ def main() -> None:
         "sample": (ROOT / "examples/sample", "clip.mp4"),
         "office": (shared / "data/office", "office.mp4"),
     }
-    rows = [HEAD]
+    rows, notes = [HEAD], []
     for name, (folder, video) in clips.items():
         if not (folder / video).exists():
             print(f"{name}: {folder / video} is not there; left out")
             continue
-        rows += _measure(name, folder, video, HERE / "pictures" if write else None)
-        print("\n".join(rows), flush=True)
+        more, note = _measure(name, folder, video, HERE / "pictures" if write else None)
+        rows += more
+        notes.append(note)
+        print("\n".join([*rows, "", *notes]), flush=True)
     if write:
-        (HERE / "results.md").write_text("\n".join(rows) + "\n", encoding="utf-8")
+        text = "\n".join([*rows, "", *notes]) + "\n"
+        (HERE / "results.md").write_text(text, encoding="utf-8")
 
 
-def _measure(name: str, folder: Path, video: str, pictures: Path | None) -> list[str]:
+def _measure(name: str, folder: Path, video: str, pictures: Path | None) -> tuple[list[str], str]:
     truth = Truth(folder / "ground_truth.json")
     with tempfile.TemporaryDirectory() as temporary:
         output = Path(temporary) / "scene"
@@ -68,16 +72,18 @@ def _measure(name: str, folder: Path, video: str, pictures: Path | None) -> list
         mvs_s = _cpu_s() - start_s
         scene = SceneFolder.open(output)
         ours = score(scene, truth, lambda frame: (scene.depth(frame), scene.confidence(frame)))
+        note = f"- {name}: {refuted(scene, truth)}."
         if pictures is not None:
             _draw(scene, truth, pictures / f"{name}.jpg")
         near, far = _range(scene)
         timed = _Peer(scene, near, far)
         theirs = score(scene, truth, timed.predict)
         pixels = scene.frames[0].shape[0] * scene.frames[0].shape[1]
-    return [
+    rows = [
         _row(name, "mvs, poses included", ours, mvs_s / ours.frames, pixels),
         _row(name, "SGBM, same poses", theirs, timed.cpu_s / timed.calls, pixels),
     ]
+    return rows, note
 
 
 class _Progress:

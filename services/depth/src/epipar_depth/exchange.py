@@ -109,7 +109,7 @@ def _ask(
     py = (np.float32(y) + half - cy) * per_y * z
     clear = _CLEARLY * tolerance
     right, bottom = np.float32(width), np.float32(height)
-    answer[:] = zero
+    agreeing, visible, through, hidden, lost, inverse = zero, zero, zero, zero, zero, zero
     for s in range(count):
         m = there[s]
         agreed[s] = 0
@@ -121,15 +121,15 @@ def _ask(
         v = fy * (m[1, 0] * px + m[1, 1] * py + m[1, 2] * z + m[1, 3]) * scale + cy
         if u < zero or v < zero or u >= right or v >= bottom:
             continue
-        answer[1] += one
+        visible += one
         column, row = np.int32(u), np.int32(v)
         found = sources[s, row, column]
         if found <= zero:
             continue
         if found > zs * (one + clear):
-            answer[2] += one
+            through += one
         elif found < zs * (one - clear):
-            answer[3] += one
+            hidden += one
         else:
             b = back[s]
             qx = (np.float32(column) + half - cx) * per_x
@@ -137,10 +137,12 @@ def _ask(
             here = (b[2, 0] * qx + b[2, 1] * qy + b[2, 2]) * found + b[2, 3]
             error = abs(here - z)
             if here > zero and error < tolerance * z:
-                answer[0] += one
-                answer[4] += error / z
-                answer[5] += one / here
+                agreeing += one
+                lost += error / z
+                inverse += one / here
                 agreed[s] = 1
+    answer[0], answer[1], answer[2] = agreeing, visible, through
+    answer[3], answer[4], answer[5] = hidden, lost, inverse
 
 
 @njit(fastmath=True, error_model="numpy", cache=True, inline="never")

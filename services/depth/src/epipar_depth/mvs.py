@@ -27,7 +27,7 @@ from epipar_depth.engine import (
 from epipar_depth.fusing import fuse_frame, keep_frame
 from epipar_depth.inputs import DenseSettings
 from epipar_depth.poses import estimate_poses
-from epipar_depth.processes import run_frames, usable_cores
+from epipar_depth.processes import FramePool, usable_cores
 from epipar_depth.selection import choose_frames, refuse_still, survey
 from epipar_depth.sfm import SfmOutcome
 from epipar_depth.sources import Source, SourceLimits, open_source, shrunk
@@ -119,12 +119,14 @@ class _Run:
         selection = self._select(source)
         outcome = self._poses(selection)
         count = outcome.models[0]
-        with self._clock.timed("depth"):
-            self._each_frame("depth", match_frame, count, self._is_matched)
-        with self._clock.timed("keep"):
-            self._each_frame("keep", keep_frame, count, self._is_kept)
-        with self._clock.timed("fuse"):
-            self._each_frame("fuse", fuse_frame, count, self._is_fused())
+        with FramePool(min(self._workers, count)) as pool:
+            for stage, work, is_finished in (
+                ("depth", match_frame, self._is_matched),
+                ("keep", keep_frame, self._is_kept),
+                ("fuse", fuse_frame, self._is_fused()),
+            ):
+                with self._clock.timed(stage):
+                    self._each_frame(pool, stage, work, count, is_finished)
         return self._finish(source, selection, outcome)
 
     def _hash(self) -> str:
@@ -166,6 +168,7 @@ class _Run:
 
     def _each_frame(
         self,
+        pool: FramePool,
         stage: str,
         work: Callable[..., None],
         count: int,
@@ -182,7 +185,7 @@ class _Run:
             self._report(stage, done, count, "frames")
 
         arguments = ((self._request.output, position, self._settings) for position in rest)
-        run_frames(work, arguments, min(self._workers, max(1, len(rest))), one_more)
+        pool.run(work, arguments, one_more)
 
     def _is_matched(self, position: int) -> bool:
         return self._work.matched_path(position).exists()

@@ -13,7 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, Self
 
 from epipar_kit.errors import EpiparError, WorkerDiedError, typed_error
 from epipar_kit.worker import die_with_parent
@@ -68,28 +68,63 @@ def run_alone(task: Callable[[Callable[..., None]], Any], heard: Callable[..., N
         process.join()
 
 
+class FramePool:
+    """Processes that work on frames, one stage after the other; they start when first needed.
+
+    Use it as a context: at its end all are gone, and what was queued with them.
+
+    Args:
+        workers: processes at most.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self._pool = ProcessPoolExecutor(
+            workers,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_begin_frames,
+            initargs=(os.getpid(),),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def run(
+        self,
+        work: Callable[..., None],
+        arguments: Iterable[tuple[Any, ...]],
+        finished: Callable[[], None],
+    ) -> None:
+        """Call ``work(*arguments)`` for each frame; ``finished`` after each, here.
+
+        At most two tasks a worker are queued, so that the first error stops the rest soon.
+
+        Raises:
+            Exception: the first error of a frame, as it was raised there.
+            WorkerDiedError: a worker was killed (for memory, mostly).
+        """
+        pending: set[Future[None]] = set()
+        for each in arguments:
+            if len(pending) >= 2 * self._workers:
+                pending = _take_finished(pending, finished)
+            with _environment():  # a process may start here
+                pending.add(self._pool.submit(work, *each))
+        while pending:
+            pending = _take_finished(pending, finished)
+
+
 def run_frames(
     work: Callable[..., None],
     arguments: Iterable[tuple[Any, ...]],
     workers: int,
     finished: Callable[[], None],
 ) -> None:
-    """Call ``work(*arguments)`` for each frame in a pool; ``finished`` after each, here.
-
-    At most two tasks a worker are queued, so that the first error stops the rest soon.
-
-    Raises:
-        Exception: the first error of a frame, as it was raised there.
-        WorkerDiedError: a worker was killed (for memory, mostly).
-    """
-    pending: set[Future[None]] = set()
-    with _pool(workers) as pool:
-        for each in arguments:
-            if len(pending) >= 2 * workers:
-                pending = _take_finished(pending, finished)
-            pending.add(pool.submit(work, *each))
-        while pending:
-            pending = _take_finished(pending, finished)
+    """Call ``work(*arguments)`` for each frame in a pool of its own; see FramePool.run."""
+    with FramePool(workers) as pool:
+        pool.run(work, arguments, finished)
 
 
 def _take_finished(pending: set[Future[None]], finished: Callable[[], None]) -> set[Future[None]]:
@@ -101,21 +136,6 @@ def _take_finished(pending: set[Future[None]], finished: Callable[[], None]) -> 
             raise WorkerDiedError("a process that worked on a frame was killed") from None
         finished()
     return rest
-
-
-@contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    with _environment():
-        pool = ProcessPoolExecutor(
-            workers,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_begin_frames,
-            initargs=(os.getpid(),),
-        )
-        try:
-            yield pool
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
 
 
 @contextmanager
