@@ -17,6 +17,7 @@ from epipar_depth.inputs import (
     DenseSettings,
     matched_depth_of,
     model_of,
+    packed_of,
     smooth_grey_of,
     told_of,
     view_of,
@@ -36,11 +37,13 @@ _MOST_BLOCKED = 2  # views that look through a point that only its neighbours co
 
 def keep_frame(root: Path, position: int, settings: DenseSettings) -> None:
     """Write what one registered frame keeps by itself to the work folder."""
+    packed_of.cache_clear()  # of the stage before, in the same process
     WorkFolder(root).save_kept(position, kept_alone(root, position, settings))
 
 
 def fuse_frame(root: Path, position: int, settings: DenseSettings) -> None:
     """Write the final image, depth and confidence of one registered frame to the scene."""
+    matched_depth_of.cache_clear()  # of the stage before, in the same process
     work = WorkFolder(root)
     model = model_of(root)
     index = model.indices[position]
