@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # has no stubs
 
-from epipar_depth.dense import DenseSettings
+from epipar_depth.inputs import DenseSettings
 from epipar_depth.match import MatchSettings
 
 BLOCK_BYTES = 256 << 20
