@@ -1,7 +1,7 @@
 """The engine "mvs": structure from motion, plane sweep, aggregation, agreement; no weights, no GPU.
 
-Stages, in order: probe, select, features, matching, mapping, depth, keep, fuse, write. Each leaves its
-result in the work folder, so a run that was killed goes on where it stood.
+Stages, in order: probe, select, features, matching, mapping, depth, confirm, fuse, write. Each
+leaves its result in the work folder, so a run that was killed goes on where it stood.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class _Run:
         with FramePool(min(self._workers, count)) as pool:
             for stage, work, is_finished in (
                 ("depth", match_frame, self._is_matched),
-                ("keep", keep_frame, self._is_kept),
+                ("confirm", keep_frame, self._is_kept),
                 ("fuse", fuse_frame, self._is_fused()),
             ):
                 with self._clock.timed(stage):

@@ -103,7 +103,7 @@ const STAGES: Readonly<Record<string, string>> = {
   mapping: 'Finding camera positions',
   poses: 'Finding camera positions',
   depth: 'Measuring depth',
-  keep: 'Checking depth across views',
+  confirm: 'Checking depth across views',
   fuse: 'Sharing depth between views',
   masks: 'Finding what is missing',
   check_masks: 'Reading what is missing',
