@@ -2,10 +2,10 @@
 
 ``python -m benchmarks.depth.memory [--frames 100 300 1000]``: matches and fuses a walk through a
 rendered room at 160x120, the poses given, so that nothing but the stages "depth", "confirm" and
-"fuse" is measured. Prints, for each length: the most memory that a worker held (RSS, its compiled kernels
-included), how much of it no file backs, the size of the poses and sparse points, CPU-seconds a
-frame, and cores busy (CPU-seconds over wall seconds). Each length runs in a process of its own,
-after one short walk that compiles the kernels.
+"fuse" is measured. Prints, for each length: the most memory that a worker held (RSS, its compiled
+kernels included), how much of it no file backs, the size of the poses and sparse points,
+CPU-seconds a frame, and cores busy (CPU-seconds over wall seconds). Each length runs in a process
+of its own, after one short walk that compiles the kernels.
 
 ``--whole [--clip FILE]`` runs the whole engine instead, on the frames of such a walk or on a clip,
 and prints by stage what the process tree held and how many threads were ready to run.
