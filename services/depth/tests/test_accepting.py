@@ -26,7 +26,7 @@ def _plane(confidence: U8) -> Fused:
 
 
 def test_where_nearly_all_is_sure_the_doubtful_stay_down_to_the_floor() -> None:
-    assert least_level([_counts(at_254=10_000, at_170=50, at_100=50)]) == 153
+    assert least_level([_counts(at_254=10_000, at_170=50, at_100=50)]) == 128
 
 
 def test_where_much_is_doubtful_only_so_much_stays_as_keeps_the_share() -> None:

@@ -18,7 +18,7 @@ from epipar_depth.workfolder import Fused
 from epipar_scene.arrays import I64, Bools
 
 EXPECTED_RIGHT = 0.97  # share of a clip's depths that are within 5 %
-_LEAST_RANGE = (0.6, 0.9)  # confidence that may be asked at least, and at most
+_LEAST_RANGE = (0.5, 0.9)  # what is likelier wrong never stays; more than .9 may not be there
 _GAP_ALLOWANCE = 0.1  # so much less confidence is enough where neighbours confirm a depth
 _LEVELS = np.arange(256)
 
