@@ -12,8 +12,6 @@ in all, most of them for the poses; with ``--keep`` those are found once.
 from __future__ import annotations
 
 import argparse
-import os
-import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -21,23 +19,21 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from benchmarks.depth.clips import print_table
 from benchmarks.depth.score import Truth
 from epipar_depth.edges import EdgeSettings
 from epipar_depth.inputs import DenseSettings
 from epipar_depth.match import LEVELS, MatchSettings, Picture, match
-from epipar_depth.poses import estimate_poses
 from epipar_depth.pyramid import texture
 from epipar_depth.reconstruction import Reconstruction
 from epipar_depth.sgm import Penalties
-from epipar_depth.sources import SourceLimits, open_source
 from epipar_depth.sweep import pack_neighbourhoods
 from epipar_depth.views import choose_view
-from epipar_depth.workfolder import Selection, WorkFolder
+from epipar_depth.workfolder import WorkFolder
 from epipar_scene.arrays import F32, F64, U8, Bools
 from epipar_scene.cameras import world_to_camera
 from epipar_scene.similarity import umeyama
 
-ROOT = Path(__file__).resolve().parents[2]
 HEAD = (
     "| clip | frames | matching | right 1 % | 3 % | 5 % | outlines 3 % | CPU-s a frame |\n"
     "|---|--:|---|--:|--:|--:|--:|--:|"
@@ -45,11 +41,20 @@ HEAD = (
 _STEP = 0.05  # relative step of the true depth that is an outline
 _OUTLINE_PX = 8
 _NEVER = 1e6  # a step of depth that nothing has
+_ANY = 1e-9  # and one that everything has
 _WHOLE = MatchSettings()
 VARIANTS = {
     "whole": (_WHOLE, 6),
     "without the quarter-size sweep": (replace(_WHOLE, most_coarse=0.0), 6),
     "without the search at full size": (replace(_WHOLE, steps=0), 6),
+    "sharpening on slants too": (
+        replace(
+            _WHOLE,
+            half_edges=replace(_WHOLE.half_edges, least_apart=_ANY),
+            edges=replace(_WHOLE.edges, least_apart=_ANY),
+        ),
+        6,
+    ),
     "without sharpening at half size": (
         replace(_WHOLE, half_edges=replace(_WHOLE.half_edges, least_step=_NEVER)),
         6,
@@ -80,47 +85,11 @@ def main() -> None:
     """Measure every variant on both clips."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--frames", type=int, default=6, help="of each clip that are matched")
-    parser.add_argument(
-        "--keep", type=Path, help="folder that keeps frames and poses for next time"
-    )
-    parser.add_argument("--write", action="store_true", help="keep the table in ablation.md")
-    arguments = parser.parse_args()
-    cv2.setNumThreads(1)
-    shared = Path(os.environ.get("EPIPAR_SHARED", ROOT.parent / "shared"))
-    clips = {
-        "sample": (ROOT / "examples/sample", "clip.mp4"),
-        "office": (shared / "data/office", "office.mp4"),
-    }
-    rows = [HEAD]
-    with tempfile.TemporaryDirectory() as temporary:
-        for name, (folder, video) in clips.items():
-            if not (folder / video).exists():
-                print(f"{name}: {folder / video} is not there; left out")
-                continue
-            work = posed(folder / video, (arguments.keep or Path(temporary)) / name)
-            rows += _measure(name, work, Truth(folder / "ground_truth.json"), arguments.frames)
-            print("\n".join(rows), flush=True)
-    if arguments.write:
-        (Path(__file__).parent / "ablation.md").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    print_table(parser, HEAD, _measure, Path(__file__).parent / "ablation.md")
 
 
-def posed(clip: Path, folder: Path) -> WorkFolder:
-    """Return a work folder with every frame of a short clip and its poses, kept from before or new."""
-    work = WorkFolder(folder)
-    work.root.mkdir(parents=True, exist_ok=True)
-    selection = work.load_selection()
-    if selection is None:
-        keys: list[int | str] = []
-        for frame in open_source(clip, SourceLimits()).frames():
-            work.save_frame(len(keys), frame.bgr)
-            keys.append(frame.key)
-        selection = Selection(len(keys), tuple(keys), is_video=True)
-        work.save_selection(selection)
-    estimate_poses(work, selection, sequential=None, seed=0, threads=1, progress=lambda *_: None)
-    return work
-
-
-def _measure(name: str, work: WorkFolder, truth: Truth, frames: int) -> list[str]:
+def _measure(name: str, work: WorkFolder, truth: Truth, options: argparse.Namespace) -> list[str]:
+    frames: int = options.frames
     model = work.load_reconstruction()
     exact = truth.poses[list(model.indices), :3, 3]
     scale = umeyama(model.cam_to_world[:, :3, 3], exact).scale

@@ -39,6 +39,11 @@ def least_level(counts: Iterable[I64], expected_right: float = EXPECTED_RIGHT) -
     return min(max(lowest, least), most)
 
 
+def gap_level(least: int) -> int:
+    """Return the least confidence, in 255ths, of a depth that fills a gap in a surface."""
+    return max(least - round(255 * _GAP_ALLOWANCE), 1)
+
+
 def accepted(fused: Fused, least: int) -> Bools:
     """Return the (H, W) pixels whose depth stays.
 
@@ -46,6 +51,6 @@ def accepted(fused: Fused, least: int) -> Bools:
         fused: depth and confidence, all views asked.
         least: confidence in 255ths, as least_level has found it.
     """
-    candidates = fused.confidence >= max(least - round(255 * _GAP_ALLOWANCE), 1)
+    candidates = fused.confidence >= gap_level(least)
     keep = drop_small_patches(candidates & (fused.confidence >= least), fused.depth)
     return add_supported(keep, candidates, fused.depth)
