@@ -6,8 +6,6 @@ pictures into pictures/. One worker, native code on one thread; CPU-seconds of a
 
 from __future__ import annotations
 
-import argparse
-import os
 import resource
 import tempfile
 import time
@@ -16,6 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from benchmarks.depth.clips import HERE, Clip, clips, parser
 from benchmarks.depth.refuted import refuted
 from benchmarks.depth.score import Score, Truth, score
 from benchmarks.depth.sgbm import sgbm_depth
@@ -26,8 +25,6 @@ from epipar_scene.content_hash import sha256_of_input
 from epipar_scene.folder import SceneFolder
 from epipar_scene.frames import Frame
 
-ROOT = Path(__file__).resolve().parents[2]
-HERE = Path(__file__).resolve().parent
 HEAD = (
     "| clip | engine | frames | ATE % | coverage | AbsRel | δ1.03 | δ1.05 | gross | ECE "
     "| CPU-s a frame | CPU-s a frame at 640x480 |\n"
@@ -37,21 +34,11 @@ HEAD = (
 
 def main() -> None:
     """Run both clips and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--write", action="store_true", help="keep the table and the pictures")
-    write = parser.parse_args().write
+    write = parser(__doc__).parse_args().write
     cv2.setNumThreads(1)
-    shared = Path(os.environ.get("EPIPAR_SHARED", ROOT.parent / "shared"))
-    clips = {
-        "sample": (ROOT / "examples/sample", "clip.mp4"),
-        "office": (shared / "data/office", "office.mp4"),
-    }
     rows, notes = [HEAD], []
-    for name, (folder, video) in clips.items():
-        if not (folder / video).exists():
-            print(f"{name}: {folder / video} is not there; left out")
-            continue
-        more, note = _measure(name, folder, video, HERE / "pictures" if write else None)
+    for clip in clips():
+        more, note = _measure(clip, HERE / "pictures" if write else None)
         rows += more
         notes.append(note)
         print("\n".join([*rows, "", *notes]), flush=True)
@@ -60,11 +47,10 @@ def main() -> None:
         (HERE / "results.md").write_text(text, encoding="utf-8")
 
 
-def _measure(name: str, folder: Path, video: str, pictures: Path | None) -> tuple[list[str], str]:
-    truth = Truth(folder / "ground_truth.json")
+def _measure(clip: Clip, pictures: Path | None) -> tuple[list[str], str]:
+    name, source, truth = clip.name, clip.video, clip.truth()
     with tempfile.TemporaryDirectory() as temporary:
         output = Path(temporary) / "scene"
-        source = folder / video
         start_s = _cpu_s()
         MvsEngine().run(
             DepthRequest(source, output, sha256_of_input(source), workers=1), _Progress(name)

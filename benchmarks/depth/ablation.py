@@ -11,8 +11,6 @@ in all, most of them for the poses; with ``--keep`` those are found once.
 
 from __future__ import annotations
 
-import argparse
-import os
 import tempfile
 import time
 from dataclasses import replace
@@ -21,6 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from benchmarks.depth.clips import Clip, parser, table
 from benchmarks.depth.score import Truth
 from epipar_depth.edges import EdgeSettings
 from epipar_depth.inputs import DenseSettings
@@ -37,7 +36,6 @@ from epipar_scene.arrays import F32, F64, U8, Bools
 from epipar_scene.cameras import world_to_camera
 from epipar_scene.similarity import umeyama
 
-ROOT = Path(__file__).resolve().parents[2]
 HEAD = (
     "| clip | frames | matching | right 1 % | 3 % | 5 % | outlines 3 % | CPU-s a frame |\n"
     "|---|--:|---|--:|--:|--:|--:|--:|"
@@ -78,30 +76,18 @@ VARIANTS = {
 
 def main() -> None:
     """Measure every variant on both clips."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--frames", type=int, default=6, help="of each clip that are matched")
-    parser.add_argument(
-        "--keep", type=Path, help="folder that keeps frames and poses for next time"
-    )
-    parser.add_argument("--write", action="store_true", help="keep the table in ablation.md")
-    arguments = parser.parse_args()
+    asked = parser(__doc__)
+    asked.add_argument("--frames", type=int, default=6, help="of each clip that are matched")
+    asked.add_argument("--keep", type=Path, help="folder that keeps frames and poses for next time")
+    arguments = asked.parse_args()
     cv2.setNumThreads(1)
-    shared = Path(os.environ.get("EPIPAR_SHARED", ROOT.parent / "shared"))
-    clips = {
-        "sample": (ROOT / "examples/sample", "clip.mp4"),
-        "office": (shared / "data/office", "office.mp4"),
-    }
-    rows = [HEAD]
     with tempfile.TemporaryDirectory() as temporary:
-        for name, (folder, video) in clips.items():
-            if not (folder / video).exists():
-                print(f"{name}: {folder / video} is not there; left out")
-                continue
-            work = posed(folder / video, (arguments.keep or Path(temporary)) / name)
-            rows += _measure(name, work, Truth(folder / "ground_truth.json"), arguments.frames)
-            print("\n".join(rows), flush=True)
-    if arguments.write:
-        (Path(__file__).parent / "ablation.md").write_text("\n".join(rows) + "\n", encoding="utf-8")
+
+        def rows_of(clip: Clip) -> list[str]:
+            work = posed(clip.video, (arguments.keep or Path(temporary)) / clip.name)
+            return _measure(clip.name, work, clip.truth(), arguments.frames)
+
+        table(HEAD, rows_of, "ablation.md" if arguments.write else None)
 
 
 def posed(clip: Path, folder: Path) -> WorkFolder:

@@ -9,8 +9,6 @@ matching: of a variant that asks others those of judging alone are part. About s
 
 from __future__ import annotations
 
-import argparse
-import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -19,7 +17,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchmarks.depth.ablation import ROOT, posed
+from benchmarks.depth.ablation import posed
+from benchmarks.depth.clips import Clip, parser, table
 from benchmarks.depth.score import Truth
 from epipar_depth import confidence, fusing, second_opinion
 from epipar_depth.dense import match_frame
@@ -104,28 +103,17 @@ VARIANTS = {
 
 def main() -> None:
     """Measure every variant on both clips."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--keep", type=Path, help="folder that keeps the work for next time")
-    parser.add_argument("--write", action="store_true", help="keep the table in accepting.md")
-    arguments = parser.parse_args()
+    asked_for = parser(__doc__)
+    asked_for.add_argument("--keep", type=Path, help="folder that keeps the work for next time")
+    arguments = asked_for.parse_args()
     cv2.setNumThreads(1)
-    shared = Path(os.environ.get("EPIPAR_SHARED", ROOT.parent / "shared"))
-    clips = {
-        "sample": (ROOT / "examples/sample", "clip.mp4"),
-        "office": (shared / "data/office", "office.mp4"),
-    }
-    rows = [HEAD]
     with tempfile.TemporaryDirectory() as temporary:
-        for name, (folder, video) in clips.items():
-            if not (folder / video).exists():
-                print(f"{name}: {folder / video} is not there; left out")
-                continue
-            work = posed(folder / video, (arguments.keep or Path(temporary)) / name)
-            rows += _measure(name, work, Truth(folder / "ground_truth.json"))
-            print("\n".join(rows), flush=True)
-    if arguments.write:
-        text = "\n".join(rows) + "\n"
-        (Path(__file__).parent / "accepting.md").write_text(text, encoding="utf-8")
+
+        def rows_of(clip: Clip) -> list[str]:
+            work = posed(clip.video, (arguments.keep or Path(temporary)) / clip.name)
+            return _measure(clip.name, work, clip.truth())
+
+        table(HEAD, rows_of, "accepting.md" if arguments.write else None)
 
 
 def _measure(name: str, work: WorkFolder, truth: Truth) -> list[str]:
