@@ -5,7 +5,8 @@ with weak and strong texture, sensor noise and video compression, takes them thr
 motion and matching as any clip, and fits P(relative depth error < 5 %) by logistic regression: the confidence
 of a view alone on every pixel that two views agree on, and the second opinion, once all were asked.
 The last room is held out. Some CPU-minutes. The second depends on the first: where both change, run
-it twice.
+it twice. COEFFICIENTS of confidence.py are those of ``--frames 10``, those of second_opinion.py of the
+default, 24.
 """
 
 from __future__ import annotations

@@ -323,7 +323,7 @@ async def test_damaged_masks_are_refused_before_the_engine_starts(
     damage(store_root / SCENE / "masks/ball/depth/frame_00004.png")
     error = await refused(stub.Complete(request()))
     assert error.reason == "CORRUPT_ARTIFACT"
-    assert "frame_00004.png" in error.message
+    assert "depth/frame_00004.png" in error.message
 
 
 async def test_where_everything_is_masked_there_is_nothing_to_complete_from(

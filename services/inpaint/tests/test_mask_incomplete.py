@@ -284,6 +284,8 @@ async def test_an_unfinished_or_damaged_scene_is_refused(stub, store_root):
     depth.write_bytes(depth.read_bytes()[:-4])
     error = await refused(stub.MaskIncomplete(request()))
     assert error.reason == "CORRUPT_ARTIFACT"
-    assert "frame_00003.npy" in error.message
+    assert error.message.startswith(
+        "depth/frame_00003.npy: "
+    )  # and nothing of the server's folders
     (store_root / SCENE / "scene.json").unlink()
     assert (await refused(stub.MaskIncomplete(request()))).reason == "SCENE_INCOMPLETE"

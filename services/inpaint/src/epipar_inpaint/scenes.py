@@ -38,11 +38,14 @@ def open_scene(path: Path, name: str = "") -> SceneFolder:
 
 @contextmanager
 def corrupt_artifacts() -> Iterator[None]:
-    """Turn a scene's format errors into CorruptArtifactError, with file names, not full paths."""
+    """Turn a scene's format errors into CorruptArtifactError; files are named without the store's path.
+
+    The last two parts of a path tell "confidence/frame_00002.png" from an image of that name.
+    """
     try:
         yield
     except SceneFormatError as error:
-        name = Path(error.file).name
+        name = "/".join(Path(error.file).parts[-2:])
         raise CorruptArtifactError(
             "CORRUPT_ARTIFACT",
             f"{name}: {error.field} is {error.seen}; it must be {error.wanted}",
