@@ -30,11 +30,9 @@ _PROBED_FRAMES = 6
 _RICH = 900  # features that most of the probed frames must have
 _RICH_FEATURES = 1024
 _PAIRS_A_BLOCK = 100  # matched and verified side by side, then written
-# All frames are adjusted together when there are so many times as many frames or points as the
-# last time, a few steps only: a last adjustment follows, to convergence (sfm_adjust.py).
-_GLOBAL_GROWTH = 1.2
+# Relative gain below which adjusting all frames ends while mapping; sfm_adjust.py follows, to
+# convergence. Adjusting less often is cheaper still, and lost frames of a harder clip.
 _GLOBAL_TOLERANCE = 1e-4
-_GLOBAL_REFINEMENTS = 2
 # COLMAP's TwoViewGeometry: planar, panoramic, or one of the two.
 _NO_PARALLAX_CONFIGS = (4, 5, 6)
 _FOCAL_RANGE = (0.3, 5.0)  # of the longer side; a lens outside was invented by the adjustment
@@ -205,16 +203,14 @@ def _match(pycolmap: Any, task: SfmTask, database: Path) -> None:
 
 def _map(pycolmap: Any, task: SfmTask, database: Path, progress: Progress) -> list[Any]:
     options = pycolmap.IncrementalPipelineOptions()
-    # A bundle adjustment by two threads sums in another order in every run, from its first step on.
+    # A bundle adjustment by two threads ends elsewhere in every run, from its first step on.
     options.num_threads = 1
     options.random_seed = task.seed
     options.min_model_size = 3
     options.extract_colors = False
     options.triangulation.random_seed = task.seed
     options.mapper.random_seed = task.seed
-    options.ba_global_frames_ratio = options.ba_global_points_ratio = _GLOBAL_GROWTH
     options.ba_global_function_tolerance = _GLOBAL_TOLERANCE
-    options.ba_global_max_refinements = _GLOBAL_REFINEMENTS
     registered = 2
 
     def one_more() -> None:
