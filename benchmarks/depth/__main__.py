@@ -6,6 +6,7 @@ pictures into pictures/. One worker, native code on one thread; CPU-seconds of a
 
 from __future__ import annotations
 
+import argparse
 import resource
 import tempfile
 import time
@@ -14,7 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchmarks.depth.clips import HERE, Clip, clips, parser
+from benchmarks.depth.clips import Clip, clips
 from benchmarks.depth.refuted import refuted
 from benchmarks.depth.score import Score, Truth, score
 from benchmarks.depth.sgbm import sgbm_depth
@@ -25,6 +26,7 @@ from epipar_scene.content_hash import sha256_of_input
 from epipar_scene.folder import SceneFolder
 from epipar_scene.frames import Frame
 
+HERE = Path(__file__).resolve().parent
 HEAD = (
     "| clip | engine | frames | ATE % | coverage | AbsRel | δ1.03 | δ1.05 | gross | ECE "
     "| CPU-s a frame | CPU-s a frame at 640x480 |\n"
@@ -34,7 +36,9 @@ HEAD = (
 
 def main() -> None:
     """Run both clips and print the table."""
-    write = parser(__doc__).parse_args().write
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--write", action="store_true", help="keep the table and the pictures")
+    write = parser.parse_args().write
     cv2.setNumThreads(1)
     rows, notes = [HEAD], []
     for clip in clips():
@@ -48,26 +52,26 @@ def main() -> None:
 
 
 def _measure(clip: Clip, pictures: Path | None) -> tuple[list[str], str]:
-    name, source, truth = clip.name, clip.video, clip.truth()
+    truth, source = Truth(clip.truth_path), clip.video
     with tempfile.TemporaryDirectory() as temporary:
         output = Path(temporary) / "scene"
         start_s = _cpu_s()
         MvsEngine().run(
-            DepthRequest(source, output, sha256_of_input(source), workers=1), _Progress(name)
+            DepthRequest(source, output, sha256_of_input(source), workers=1), _Progress(clip.name)
         )
         mvs_s = _cpu_s() - start_s
         scene = SceneFolder.open(output)
         ours = score(scene, truth, lambda frame: (scene.depth(frame), scene.confidence(frame)))
-        note = f"- {name}: {refuted(scene, truth)}."
+        note = f"- {clip.name}: {refuted(scene, truth)}."
         if pictures is not None:
-            _draw(scene, truth, pictures / f"{name}.jpg")
+            _draw(scene, truth, pictures / f"{clip.name}.jpg")
         near, far = _range(scene)
         timed = _Peer(scene, near, far)
         theirs = score(scene, truth, timed.predict)
         pixels = scene.frames[0].shape[0] * scene.frames[0].shape[1]
     rows = [
-        _row(name, "mvs, poses included", ours, mvs_s / ours.frames, pixels),
-        _row(name, "SGBM, same poses", theirs, timed.cpu_s / timed.calls, pixels),
+        _row(clip.name, "mvs, poses included", ours, mvs_s / ours.frames, pixels),
+        _row(clip.name, "SGBM, same poses", theirs, timed.cpu_s / timed.calls, pixels),
     ]
     return rows, note
 

@@ -11,7 +11,7 @@ in all, most of them for the poses; with ``--keep`` those are found once.
 
 from __future__ import annotations
 
-import tempfile
+import argparse
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -19,19 +19,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchmarks.depth.clips import Clip, parser, table
+from benchmarks.depth.clips import print_table
 from benchmarks.depth.score import Truth
 from epipar_depth.edges import EdgeSettings
 from epipar_depth.inputs import DenseSettings
 from epipar_depth.match import LEVELS, MatchSettings, Picture, match
-from epipar_depth.poses import estimate_poses
 from epipar_depth.pyramid import texture
 from epipar_depth.reconstruction import Reconstruction
 from epipar_depth.sgm import Penalties
-from epipar_depth.sources import SourceLimits, open_source
 from epipar_depth.sweep import pack_neighbourhoods
 from epipar_depth.views import choose_view
-from epipar_depth.workfolder import Selection, WorkFolder
+from epipar_depth.workfolder import WorkFolder
 from epipar_scene.arrays import F32, F64, U8, Bools
 from epipar_scene.cameras import world_to_camera
 from epipar_scene.similarity import umeyama
@@ -43,11 +41,20 @@ HEAD = (
 _STEP = 0.05  # relative step of the true depth that is an outline
 _OUTLINE_PX = 8
 _NEVER = 1e6  # a step of depth that nothing has
+_ANY = 1e-9  # and one that everything has
 _WHOLE = MatchSettings()
 VARIANTS = {
     "whole": (_WHOLE, 6),
     "without the quarter-size sweep": (replace(_WHOLE, most_coarse=0.0), 6),
     "without the search at full size": (replace(_WHOLE, steps=0), 6),
+    "sharpening on slants too": (
+        replace(
+            _WHOLE,
+            half_edges=replace(_WHOLE.half_edges, least_apart=_ANY),
+            edges=replace(_WHOLE.edges, least_apart=_ANY),
+        ),
+        6,
+    ),
     "without sharpening at half size": (
         replace(_WHOLE, half_edges=replace(_WHOLE.half_edges, least_step=_NEVER)),
         6,
@@ -76,37 +83,13 @@ VARIANTS = {
 
 def main() -> None:
     """Measure every variant on both clips."""
-    asked = parser(__doc__)
-    asked.add_argument("--frames", type=int, default=6, help="of each clip that are matched")
-    asked.add_argument("--keep", type=Path, help="folder that keeps frames and poses for next time")
-    arguments = asked.parse_args()
-    cv2.setNumThreads(1)
-    with tempfile.TemporaryDirectory() as temporary:
-
-        def rows_of(clip: Clip) -> list[str]:
-            work = posed(clip.video, (arguments.keep or Path(temporary)) / clip.name)
-            return _measure(clip.name, work, clip.truth(), arguments.frames)
-
-        table(HEAD, rows_of, "ablation.md" if arguments.write else None)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--frames", type=int, default=6, help="of each clip that are matched")
+    print_table(parser, HEAD, _measure, Path(__file__).parent / "ablation.md")
 
 
-def posed(clip: Path, folder: Path) -> WorkFolder:
-    """Return a work folder with every frame of a short clip and its poses, kept from before or new."""
-    work = WorkFolder(folder)
-    work.root.mkdir(parents=True, exist_ok=True)
-    selection = work.load_selection()
-    if selection is None:
-        keys: list[int | str] = []
-        for frame in open_source(clip, SourceLimits()).frames():
-            work.save_frame(len(keys), frame.bgr)
-            keys.append(frame.key)
-        selection = Selection(len(keys), tuple(keys), is_video=True)
-        work.save_selection(selection)
-    estimate_poses(work, selection, sequential=None, seed=0, threads=1, progress=lambda *_: None)
-    return work
-
-
-def _measure(name: str, work: WorkFolder, truth: Truth, frames: int) -> list[str]:
+def _measure(name: str, work: WorkFolder, truth: Truth, options: argparse.Namespace) -> list[str]:
+    frames: int = options.frames
     model = work.load_reconstruction()
     exact = truth.poses[list(model.indices), :3, 3]
     scale = umeyama(model.cam_to_world[:, :3, 3], exact).scale

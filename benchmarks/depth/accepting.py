@@ -9,25 +9,26 @@ matching: of a variant that asks others those of judging alone are part. About s
 
 from __future__ import annotations
 
-import tempfile
+import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from benchmarks.depth.ablation import posed
-from benchmarks.depth.clips import Clip, parser, table
+from benchmarks.depth.clips import print_table
 from benchmarks.depth.score import Truth
 from epipar_depth import confidence, fusing, second_opinion
+from epipar_depth.accepting import EXPECTED_RIGHT, gap_level, least_level
 from epipar_depth.dense import match_frame
-from epipar_depth.exchange import KEPT, OTHERS, OWN, Opinion
+from epipar_depth.exchange import KEPT, OTHERS, OWN
 from epipar_depth.inputs import DenseSettings
 from epipar_depth.processes import run_frames, usable_cores
 from epipar_depth.support import add_supported, drop_small_patches
-from epipar_depth.workfolder import Kept, WorkFolder
+from epipar_depth.workfolder import Fused, WorkFolder
 from epipar_scene.arrays import F32, Bools
+from epipar_scene.confidence import bytes_from_confidence
 from epipar_scene.similarity import umeyama
 
 HEAD = (
@@ -35,88 +36,93 @@ HEAD = (
     "|---|--:|---|--:|--:|--:|--:|--:|--:|"
 )
 _ALONE = 0.825  # least confidence of 1.1.1
-_STAYS = 0.72  # least confidence once all were asked
+_BEFORE = 0.72  # of 1.2.0, once all were asked
 _SETTINGS = DenseSettings()
 
 
-def alone(root: Path, position: int) -> tuple[F32, Bools]:
-    """Return what a view keeps by itself, as version 1.1.1 did."""
+def alone(root: Path, position: int) -> Fused:
+    """Return what a view keeps by itself, as version 1.1.1 did; what it keeps is sure."""
     agreement, matched = fusing.agreement_of(root, position, _SETTINGS)
     if agreement is None:
         nothing = np.zeros(matched.cost.shape, np.float32)
-        return nothing, nothing > 0
+        return Fused(nothing, np.zeros(nothing.shape, np.uint8))
     likely = confidence.probability(confidence.features(agreement, matched))
-    return agreement.fused, fusing.confirmed(agreement, matched, 2, likely >= _ALONE)
+    keep = fusing.confirmed(agreement, matched, 2, likely >= _ALONE)
+    return Fused(agreement.fused, np.where(keep, 255, 0).astype(np.uint8))
 
 
-def asked(
-    *,
-    whose: tuple[int, ...] = (KEPT, OWN, OTHERS),
-    ghosts: bool = False,
-    gaps: bool = True,
-    patches: bool = False,
-    least: float = _STAYS,
-) -> Callable[[Path, int], tuple[F32, Bools]]:
-    """Return how a view decides once all were asked.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How it is decided once all were asked.
 
-    Args:
+    Attributes:
         whose: which depths count.
         ghosts: depth stays though others look through it.
         gaps: those that continue a surface are filled.
         patches: small ones stay.
-        least: confidence from which a depth stays.
+        right: share that is expected to be right over the clip.
+        least: confidence from which a depth stays, in place of that; gaps are filled with any.
     """
 
-    def decide(root: Path, position: int) -> tuple[F32, Bools]:
+    whose: tuple[int, ...] = (KEPT, OWN, OTHERS)
+    ghosts: bool = False
+    gaps: bool = True
+    patches: bool = False
+    right: float = EXPECTED_RIGHT
+    least: float | None = None
+
+    def fused(self, root: Path, position: int) -> Fused:
+        """Return depth and confidence of a frame."""
         opinion, kept = fusing.opinion_of(root, position, _SETTINGS)
         if opinion is None:
-            return kept.depth, np.zeros(kept.depth.shape, bool)
+            return Fused(np.zeros_like(kept.depth), np.zeros(kept.depth.shape, np.uint8))
         likely = second_opinion.probability(opinion, kept)
-        taken = _taken(opinion, kept, ghosts) & np.isin(opinion.whose, whose)
-        keep = taken & (likely >= least)
-        if not patches:
-            keep = drop_small_patches(keep, opinion.depth)
-        if gaps:
-            keep = add_supported(keep, taken, opinion.depth)
-        return opinion.depth, keep
+        taken = fusing.may_be_taken(opinion, kept, _SETTINGS.min_agreeing_views)
+        if self.ghosts:
+            taken = taken | (opinion.whose == KEPT)
+        depth = np.where(taken & np.isin(opinion.whose, self.whose), opinion.depth, np.float32(0))
+        return Fused(depth, bytes_from_confidence(likely, depth))
 
-    return decide
+    def level(self, found: Sequence[Fused]) -> int:
+        """Return the least confidence of a clip in 255ths."""
+        if self.least is not None:
+            return round(255 * self.least)
+        return least_level((each.counts for each in found), self.right)
+
+    def keep(self, found: Fused, level: int) -> Bools:
+        """Return which depths of a frame stay."""
+        keep = found.confidence >= level
+        if not self.patches:
+            keep = drop_small_patches(keep, found.depth)
+        if not self.gaps:
+            return keep
+        candidates = found.confidence >= (gap_level(level) if self.least is None else 1)
+        return add_supported(keep, candidates, found.depth)
 
 
-def _taken(opinion: Opinion, kept: Kept, ghosts: bool) -> Bools:
-    taken = fusing.may_be_taken(opinion, kept, _SETTINGS.min_agreeing_views)
-    return taken | ((opinion.whose == KEPT) if ghosts else np.zeros_like(taken))
-
-
+_WHOLE = Asked()
 VARIANTS = {
-    "a view alone, as 1.1.1": alone,
-    "all asked": asked(),
-    "others' depth is not taken": asked(whose=(KEPT, OWN)),
-    "nor own depth that was not kept": asked(whose=(KEPT,)),
-    "what others look through stays": asked(ghosts=True),
-    "gaps stay open": asked(gaps=False),
-    "small patches stay": asked(patches=True),
-    "confidence from .8 on": asked(least=0.8),
-    "from .9 on": asked(least=0.9),
+    "a view alone, as 1.1.1": None,
+    "all asked": _WHOLE,
+    "others' depth is not taken": replace(_WHOLE, whose=(KEPT, OWN)),
+    "nor own depth that was not kept": replace(_WHOLE, whose=(KEPT,)),
+    "what others look through stays": replace(_WHOLE, ghosts=True),
+    "gaps stay open": replace(_WHOLE, gaps=False),
+    "small patches stay": replace(_WHOLE, patches=True),
+    ".98 expected to be right": replace(_WHOLE, right=0.98),
+    ".96 expected to be right": replace(_WHOLE, right=0.96),
+    "confidence from .72 on, as 1.2.0": replace(_WHOLE, least=_BEFORE),
+    "from .9 on": replace(_WHOLE, least=0.9),
 }
 
 
 def main() -> None:
     """Measure every variant on both clips."""
-    asked_for = parser(__doc__)
-    asked_for.add_argument("--keep", type=Path, help="folder that keeps the work for next time")
-    arguments = asked_for.parse_args()
-    cv2.setNumThreads(1)
-    with tempfile.TemporaryDirectory() as temporary:
-
-        def rows_of(clip: Clip) -> list[str]:
-            work = posed(clip.video, (arguments.keep or Path(temporary)) / clip.name)
-            return _measure(clip.name, work, clip.truth())
-
-        table(HEAD, rows_of, "accepting.md" if arguments.write else None)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    print_table(parser, HEAD, _measure, Path(__file__).parent / "accepting.md")
 
 
-def _measure(name: str, work: WorkFolder, truth: Truth) -> list[str]:
+def _measure(name: str, work: WorkFolder, truth: Truth, _options: argparse.Namespace) -> list[str]:
     model = work.load_reconstruction()
     for stage, path in ((match_frame, work.matched_path), (fusing.keep_frame, work.kept_path)):
         rest = [p for p in range(len(model.indices)) if not path(p).exists()]
@@ -125,6 +131,7 @@ def _measure(name: str, work: WorkFolder, truth: Truth) -> list[str]:
     exact = truth.poses[list(model.indices), :3, 3]
     scale = umeyama(model.cam_to_world[:, :3, 3], exact).scale
     known = [p for p, index in enumerate(model.indices) if truth.depth(index) is not None]
+    rights = [_known_depth(truth, model.indices[position]) for position in known]
     _, _, shown = model.lens.undistortion()
     fusing.kept_alone(work.scene, known[0], _SETTINGS)  # compiles
     start_s = time.process_time()
@@ -132,21 +139,39 @@ def _measure(name: str, work: WorkFolder, truth: Truth) -> list[str]:
         fusing.kept_alone(work.scene, position, _SETTINGS)
     alone_s = time.process_time() - start_s
     rows = []
-    for label, decide in VARIANTS.items():
-        decide(work.scene, known[0])  # compiles
-        spent_s, depths, known_px = 0.0 if decide is alone else alone_s, [], 0
-        for position in known:
-            start_s = time.process_time()
-            depth, keep = decide(work.scene, position)
-            spent_s += time.process_time() - start_s
-            right = truth.depth(model.indices[position])
-            if right is None:
-                continue
+    for label, variant in VARIANTS.items():
+        kept, spent_s = _decided(variant, work.scene, known)
+        spent_s += 0.0 if variant is None else alone_s
+        depths = []
+        for (depth, keep), right in zip(kept, rights, strict=True):
             used = keep & shown & (right > 0)
-            known_px += int((right > 0).sum())
             depths.append((depth[used] * scale, right[used]))
+        known_px = sum(int((right > 0).sum()) for right in rights)
         rows.append(_row(name, len(known), label, depths, known_px, spent_s / len(known)))
     return rows
+
+
+def _decided(
+    variant: Asked | None, root: Path, known: Sequence[int]
+) -> tuple[list[tuple[F32, Bools]], float]:
+    """Return depth and what stays of each frame, and the CPU-seconds of all."""
+    find = alone if variant is None else variant.fused
+    find(root, known[0])  # compiles
+    start_s = time.process_time()
+    found = [find(root, position) for position in known]
+    if variant is None:
+        kept = [(each.depth, np.asarray(each.confidence > 0, bool)) for each in found]
+    else:
+        level = variant.level(found)
+        kept = [(each.depth, variant.keep(each, level)) for each in found]
+    return kept, time.process_time() - start_s
+
+
+def _known_depth(truth: Truth, index: int) -> F32:
+    depth = truth.depth(index)
+    if depth is None:
+        raise ValueError(f"frame {index} has no truth")
+    return depth
 
 
 def _row(

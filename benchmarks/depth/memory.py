@@ -1,8 +1,8 @@
 """Whether the depth stages' memory stays flat however long the clip is.
 
 ``python -m benchmarks.depth.memory [--frames 100 300 1000]``: matches and fuses a walk through a
-rendered room at 160x120, the poses given, so that nothing but the stages "depth", "confirm" and
-"fuse" is measured. Prints, for each length: the most memory that a worker held (RSS, its compiled
+rendered room at 160x120, the poses given, so that nothing but the stages "depth", "confirm",
+"fuse" and "accept" is measured. Prints, for each length: the most memory that a worker held (RSS, its compiled
 kernels included), how much of it no file backs, the size of the poses and sparse points,
 CPU-seconds a frame, and cores busy (CPU-seconds over wall seconds). Each length runs in a process
 of its own, after one short walk that compiles the kernels.
@@ -24,9 +24,10 @@ import cv2
 import numpy as np
 
 from benchmarks.depth.process_tree import Watch, whole
+from epipar_depth.accepting import least_level
 from epipar_depth.dense import match_frame
 from epipar_depth.engine import DepthOptions, DepthRequest, MvsOptions
-from epipar_depth.fusing import fuse_frame, keep_frame
+from epipar_depth.fusing import accept_frame, fuse_frame, keep_frame
 from epipar_depth.inputs import DenseSettings
 from epipar_depth.mvs import MvsEngine
 from epipar_depth.processes import run_frames, usable_cores
@@ -179,6 +180,10 @@ def _measure(count: int) -> str:
                 watch.stage(stage.__name__)
                 tasks = ((work.scene, position, settings) for position in range(count))
                 run_frames(stage, tasks, usable_cores(), lambda: None)
+            watch.stage(accept_frame.__name__)
+            least = least_level(work.load_counts(position) for position in range(count))
+            last = ((work.scene, position, least) for position in range(count))
+            run_frames(accept_frame, last, usable_cores(), lambda: None)
         model = work.load_reconstruction()
         known = [np.load(path, mmap_mode="r") for path in sorted(work.scene.glob("depth/*.npy"))]
         covered = float(np.mean([np.mean(depth > 0) for depth in known]))

@@ -147,10 +147,21 @@ def test_a_scene_tells_how_it_was_made(clip: Any, finished: tuple[Path, Any, _Lo
     assert info.content_hash == request_hash(
         sha256_of_input(clip.path), DepthOptions(), CAPABILITIES
     )
-    assert set(info.timings) == {"select", "poses", "depth", "confirm", "fuse"}
+    assert set(info.timings) == {"select", "poses", "depth", "confirm", "fuse", "accept"}
     assert not list(output.glob(".*")), "no unfinished work is left"
     assert log.stages() == [
-        *("probe", "select", "features", "matching", "mapping", "depth", "confirm", "fuse", "write")
+        *(
+            "probe",
+            "select",
+            "features",
+            "matching",
+            "mapping",
+            "depth",
+            "confirm",
+            "fuse",
+            "accept",
+            "write",
+        )
     ]
     for stage, done, total, _, message in log.events:
         assert done <= total or total == 0, (stage, done, total)

@@ -33,7 +33,9 @@ class EdgeSettings:
         radius_px: how far from a depth edge a pixel chooses again.
         half_px: half side of the weighted window.
         grey_scale: grey difference at which a neighbour's weight has fallen to 1/e.
-        least_step: relative difference of depth between the two sides of an edge.
+        least_step: relative difference of inverse depth across what may be an edge.
+        least_apart: relative difference between the two that a pixel chooses from; on a slanted
+            surface, which has no edge, they are nearly the same.
         margin: by how much the other side's correlation must be better.
 
     Raises:
@@ -44,10 +46,12 @@ class EdgeSettings:
     half_px: int = 2
     grey_scale: float = 6.0
     least_step: float = 0.03
+    least_apart: float = 0.015
     margin: float = 0.02
 
     def __post_init__(self) -> None:
-        least = min(self.radius_px, self.half_px, self.grey_scale, self.least_step)
+        sizes = (self.radius_px, self.half_px, self.grey_scale, self.least_step)
+        least = min(*sizes, self.least_apart)
         if not (least > 0 and self.margin >= 0):
             raise ValueError(f"edge settings are {self}; all must be positive, margin 0 or more")
 
@@ -70,13 +74,15 @@ def _window(settings: EdgeSettings) -> tuple[F32, F32]:
 
 
 @njit(fastmath=True, error_model="numpy", cache=True)
-def _other_side(inverse: F32, low: F32, high: F32, offsets: I32, ratio: float) -> F32:
+def _other_side(
+    inverse: F32, low: F32, high: F32, offsets: I32, least_step: float, least_apart: float
+) -> F32:
     """Return the inverse depth across the nearest depth edge; 0 where there is none."""
     height, width = inverse.shape
     other = np.zeros((height, width), np.float32)
     for y in range(height):
         for x in range(width):
-            if high[y, x] < low[y, x] * ratio:
+            if high[y, x] < low[y, x] * (1 + least_step):
                 continue
             middle = np.float32(0.5) * (low[y, x] + high[y, x])
             mine = inverse[y, x] > middle
@@ -85,7 +91,8 @@ def _other_side(inverse: F32, low: F32, high: F32, offsets: I32, ratio: float) -
                 if v < 0 or u < 0 or v >= height or u >= width:
                     continue
                 if (inverse[v, u] > middle) != mine:
-                    other[y, x] = inverse[v, u]
+                    if abs(inverse[v, u] - inverse[y, x]) >= least_apart * inverse[y, x]:
+                        other[y, x] = inverse[v, u]
                     break
     return other
 
@@ -259,7 +266,8 @@ def sharpen_edges(
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
     low = np.asarray(cv2.erode(inverse, disc), np.float32)
     high = np.asarray(cv2.dilate(inverse, disc), np.float32)
-    other = _other_side(inverse, low, high, _offsets(settings.radius_px), 1 + settings.least_step)
+    offsets = _offsets(settings.radius_px)
+    other = _other_side(inverse, low, high, offsets, settings.least_step, settings.least_apart)
     window, near = _window(settings)
     likeness = np.exp(-np.arange(256) / settings.grey_scale).astype(np.float32)
     chosen = _choose(

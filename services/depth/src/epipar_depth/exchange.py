@@ -2,7 +2,7 @@
 
 A pixel that a view could not match alone, at the outline of a thing before which the wall behind it
 lies half hidden, say, is often plain to others. So the depth they have kept is carried over: each
-pixel takes the surface that most of them put there and none looks through. What a view has kept
+pixel takes the surface that most of them put there and few look through. What a view has kept
 itself is asked again, too: kept depth is a better witness than matched depth, of which half may be
 wrong. Nothing is made up: each depth is one that at least two views measured.
 """

@@ -1,4 +1,4 @@
-"""Which matched depth becomes the scene's: what a view keeps by itself, then what all views say.
+"""From matched depth to the scene's: what a view keeps by itself, what all say, what is accepted.
 
 Each function does one frame, reads its input from the work folder and leaves its output there or in
 the scene, see dense.
@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from epipar_depth import confidence, second_opinion
+from epipar_depth.accepting import accepted
 from epipar_depth.consistency import Agreement, check_agreement
 from epipar_depth.exchange import KEPT, OTHERS, OWN, Opinion, ask_others
 from epipar_depth.inputs import (
@@ -24,13 +25,13 @@ from epipar_depth.inputs import (
 )
 from epipar_depth.match import Matched
 from epipar_depth.support import add_supported, drop_small_patches
-from epipar_depth.workfolder import Kept, WorkFolder
-from epipar_scene.arrays import F32, Bools
+from epipar_depth.workfolder import Fused, Kept, WorkFolder
+from epipar_scene.arrays import Bools
+from epipar_scene.confidence import bytes_from_confidence, confidence_from_bytes
 from epipar_scene.writer import SceneWriter
 
 _MOST_BLOCKED_SHARE = 0.5  # views that look through a confirmed point, per view that agrees
 _SURE = 0.9  # confidence from which a view tells others of a depth
-_LEAST_CONFIDENCE = 0.72  # below which a depth does not stay, once all were asked
 _LEAST_EVIDENCE = 0.4  # noise alone stays below: the best of many planes gives it 0.1 to 0.3
 _MOST_BLOCKED = 2  # views that look through a point that only its neighbours confirm
 
@@ -42,16 +43,30 @@ def keep_frame(root: Path, position: int, settings: DenseSettings) -> None:
 
 
 def fuse_frame(root: Path, position: int, settings: DenseSettings) -> None:
-    """Write the final image, depth and confidence of one registered frame to the scene."""
+    """Write what all views say of one registered frame to the work folder."""
     matched_depth_of.cache_clear()  # of the stage before, in the same process
+    WorkFolder(root).save_fused(position, fused(root, position, settings))
+
+
+def accept_frame(root: Path, position: int, least: int) -> None:
+    """Write the final image, depth and confidence of one registered frame to the scene.
+
+    Args:
+        root: the scene.
+        position: of the frame among the registered ones.
+        least: confidence in 255ths from which depth stays, see accepting.
+    """
+    told_of.cache_clear()  # of the stage before, in the same process
+    smooth_grey_of.cache_clear()
     work = WorkFolder(root)
     model = model_of(root)
     index = model.indices[position]
-    depth, probability = fused_depth(root, position, settings)
+    found = work.load_fused(position)
+    depth = np.where(accepted(found, least), found.depth, np.float32(0))
     writer = SceneWriter(work.scene)
     colour = model.lens.undistort(work.read_frame(index))
     writer.write_image(work.name(index), np.ascontiguousarray(colour[:, :, ::-1]))
-    writer.write_depth(work.name(index), depth, probability)
+    writer.write_depth(work.name(index), depth, confidence_from_bytes(found.confidence))
 
 
 def kept_alone(root: Path, position: int, settings: DenseSettings) -> Kept:
@@ -76,19 +91,16 @@ def kept_alone(root: Path, position: int, settings: DenseSettings) -> Kept:
     )
 
 
-def fused_depth(root: Path, position: int, settings: DenseSettings) -> tuple[F32, F32]:
-    """Return depth (0 = unknown) and confidence of one registered frame, all views asked."""
+def fused(root: Path, position: int, settings: DenseSettings) -> Fused:
+    """Return depth and confidence of one registered frame, all views asked."""
     opinion, kept = opinion_of(root, position, settings)
     if opinion is None:
-        nothing = np.zeros_like(kept.depth)
-        return nothing, nothing
+        return Fused(np.zeros_like(kept.depth), np.zeros(kept.depth.shape, np.uint8))
     likely = second_opinion.probability(opinion, kept)
     _, _, shown = model_of(root).lens.undistortion()
     candidates = may_be_taken(opinion, kept, settings.min_agreeing_views) & shown
-    keep = drop_small_patches(candidates & (likely >= _LEAST_CONFIDENCE), opinion.depth)
-    keep = add_supported(keep, candidates, opinion.depth)
-    zero = np.float32(0)
-    return np.where(keep, opinion.depth, zero), np.where(keep, likely, zero)
+    depth = np.where(candidates, opinion.depth, np.float32(0))
+    return Fused(depth, bytes_from_confidence(likely, depth))
 
 
 def opinion_of(root: Path, position: int, settings: DenseSettings) -> tuple[Opinion | None, Kept]:

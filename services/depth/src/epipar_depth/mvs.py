@@ -1,7 +1,7 @@
 """The engine "mvs": structure from motion, plane sweep, aggregation, agreement; no weights, no GPU.
 
-Stages, in order: probe, select, features, matching, mapping, depth, confirm, fuse, write. Each
-leaves its result in the work folder, so a run that was killed goes on where it stood.
+Stages, in order: probe, select, features, matching, mapping, depth, confirm, fuse, accept,
+write. Each leaves its result in the work folder, so a run that was killed goes on where it stood.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from epipar_depth.accepting import least_level
 from epipar_depth.dense import match_frame
 from epipar_depth.engine import (
     Capabilities,
@@ -24,7 +25,7 @@ from epipar_depth.engine import (
     options_json,
     request_hash,
 )
-from epipar_depth.fusing import fuse_frame, keep_frame
+from epipar_depth.fusing import accept_frame, fuse_frame, keep_frame
 from epipar_depth.inputs import DenseSettings
 from epipar_depth.poses import estimate_poses
 from epipar_depth.processes import FramePool, usable_cores
@@ -43,7 +44,7 @@ from epipar_scene.writer import SceneWriter
 
 CAPABILITIES = Capabilities(
     name="mvs",
-    version="1.2.0",
+    version="1.3.0",
     description="Structure from motion and multi-view stereo; needs no weights and no GPU.",
     licence="Apache-2.0",
     needs_gpu=False,
@@ -120,14 +121,12 @@ class _Run:
         outcome = self._poses(selection)
         count = outcome.models[0]
         with FramePool(min(self._workers, count)) as pool:
-            for stage, work, is_finished in (
-                ("depth", match_frame, self._is_matched),
-                ("confirm", keep_frame, self._is_kept),
-                ("fuse", fuse_frame, self._is_fused()),
-            ):
-                with self._clock.timed(stage):
-                    self._each_frame(pool, stage, work, count, is_finished)
-        return self._finish(source, selection, outcome)
+            self._each_frame(pool, "depth", match_frame, self._settings, self._is_matched, count)
+            self._each_frame(pool, "confirm", keep_frame, self._settings, self._is_kept, count)
+            self._each_frame(pool, "fuse", fuse_frame, self._settings, self._is_fused, count)
+            least = least_level(self._work.load_counts(position) for position in range(count))
+            self._each_frame(pool, "accept", accept_frame, least, self._is_accepted(), count)
+        return self._finish(source, selection, outcome, least / 255)
 
     def _hash(self) -> str:
         return request_hash(self._request.source_sha256, self._options, CAPABILITIES)
@@ -171,8 +170,9 @@ class _Run:
         pool: FramePool,
         stage: str,
         work: Callable[..., None],
-        count: int,
+        given: object,
         is_finished: Callable[[int], bool],
+        count: int,
     ) -> None:
         rest = [position for position in range(count) if not is_finished(position)]
         done = count - len(rest)
@@ -184,8 +184,9 @@ class _Run:
             done += 1
             self._report(stage, done, count, "frames")
 
-        arguments = ((self._request.output, position, self._settings) for position in rest)
-        pool.run(work, arguments, one_more)
+        arguments = ((self._request.output, position, given) for position in rest)
+        with self._clock.timed(stage):
+            pool.run(work, arguments, one_more)
 
     def _is_matched(self, position: int) -> bool:
         return self._work.matched_path(position).exists()
@@ -193,17 +194,22 @@ class _Run:
     def _is_kept(self, position: int) -> bool:
         return self._work.kept_path(position).exists()
 
-    def _is_fused(self) -> Callable[[int], bool]:
+    def _is_fused(self, position: int) -> bool:
+        return self._work.fused_path(position).exists()
+
+    def _is_accepted(self) -> Callable[[int], bool]:
         indices = self._work.load_reconstruction().indices
         writer = SceneWriter(self._request.output)
 
-        def is_fused(position: int) -> bool:
+        def is_accepted(position: int) -> bool:
             name = self._work.name(indices[position])
             return writer.has_image(name) and writer.has_depth(name)
 
-        return is_fused
+        return is_accepted
 
-    def _finish(self, source: Source, selection: Selection, outcome: SfmOutcome) -> DepthResult:
+    def _finish(
+        self, source: Source, selection: Selection, outcome: SfmOutcome, least_confidence: float
+    ) -> DepthResult:
         self._report("write", 0, 1, "scenes")
         model = self._work.load_reconstruction()
         writer = SceneWriter(self._request.output)
@@ -231,6 +237,7 @@ class _Run:
             timings=self._clock.timings,
             metrics={
                 "coverage": coverage,
+                "least_confidence": least_confidence,
                 "reprojection_error_px": outcome.reprojection_error_px,
                 "median_triangulation_angle_deg": outcome.median_angle_deg,
             },

@@ -6,6 +6,7 @@ import json
 import shutil
 import tempfile
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -36,16 +37,8 @@ class Lens:
             raise ValueError(f"radial distortion is {self.radial}; it must be finite")
 
     def undistortion(self) -> tuple[F32, F32, Bools]:
-        """Return cv2.remap's two maps to the pinhole image, and where it shows the source."""
-        pinhole = self.pinhole
-        columns, rows = np.meshgrid(np.arange(pinhole.width), np.arange(pinhole.height))
-        x = (columns + 0.5 - pinhole.cx) / pinhole.fx
-        y = (rows + 0.5 - pinhole.cy) / pinhole.fy
-        stretch = 1 + self.radial * (x * x + y * y)
-        u = (x * stretch * pinhole.fx + pinhole.cx - 0.5).astype(np.float32)
-        v = (y * stretch * pinhole.fy + pinhole.cy - 0.5).astype(np.float32)
-        shown = (u > -0.5) & (v > -0.5) & (u < pinhole.width - 0.5) & (v < pinhole.height - 0.5)
-        return u, v, shown
+        """Return cv2.remap's two maps to the pinhole image, and where it shows the source; not to write."""
+        return _undistortion(self)
 
     def undistort(self, image: U8) -> U8:
         """Return the pinhole image; its border repeats where the source does not reach."""
@@ -56,6 +49,21 @@ class Lens:
         u, v, _ = self.undistortion()
         out = cv2.remap(image, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(out, np.uint8)
+
+
+@lru_cache(maxsize=1)
+def _undistortion(lens: Lens) -> tuple[F32, F32, Bools]:
+    pinhole = lens.pinhole
+    columns, rows = np.meshgrid(np.arange(pinhole.width), np.arange(pinhole.height))
+    x = (columns + 0.5 - pinhole.cx) / pinhole.fx
+    y = (rows + 0.5 - pinhole.cy) / pinhole.fy
+    stretch = 1 + lens.radial * (x * x + y * y)
+    u = (x * stretch * pinhole.fx + pinhole.cx - 0.5).astype(np.float32)
+    v = (y * stretch * pinhole.fy + pinhole.cy - 0.5).astype(np.float32)
+    shown = (u > -0.5) & (v > -0.5) & (u < pinhole.width - 0.5) & (v < pinhole.height - 0.5)
+    for shared in (u, v, shown):
+        shared.setflags(write=False)
+    return u, v, shown
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from epipar_depth.sfm_adjust import TOLERANCE, refine
+from epipar_depth.sfm_adjust import refine
 from epipar_depth.sfm_log import LOG_NAME, Forward, Progress, watched
 from epipar_depth.sfm_model import median_angle_deg, reconstruction_of
-from epipar_depth.sfm_pairs import feature_counts, picture_size, turn_residual, verified_pairs
+from epipar_depth.sfm_pairs import (
+    feature_counts,
+    pairs_in_time,
+    picture_size,
+    turn_residual,
+    verified_pairs,
+)
 
 _FEATURES = 2048
 # Most footage has enough features at its own size; only what has not is enlarged for more, which
@@ -23,7 +29,12 @@ _FEATURES = 2048
 _PROBED_FRAMES = 6
 _RICH = 900  # features that most of the probed frames must have
 _RICH_FEATURES = 1024
-_OVERLAP = 10  # neighbours in time that are matched, and as many at doubling distances
+_PAIRS_A_BLOCK = 100  # matched and verified side by side, then written
+# All frames are adjusted together when there are so many times as many frames or points as the
+# last time, a few steps only: a last adjustment follows, to convergence (sfm_adjust.py).
+_GLOBAL_GROWTH = 1.2
+_GLOBAL_TOLERANCE = 1e-4
+_GLOBAL_REFINEMENTS = 2
 # COLMAP's TwoViewGeometry: planar, panoramic, or one of the two.
 _NO_PARALLAX_CONFIGS = (4, 5, 6)
 _FOCAL_RANGE = (0.3, 5.0)  # of the longer side; a lens outside was invented by the adjustment
@@ -37,7 +48,7 @@ class SfmTask:
     Attributes:
         frames: folder of the chosen frames, named 00000.png, 00001.png ...
         scratch: folder for the feature database and models; emptied first.
-        result: .npz to write the largest model to.
+        result: folder to write the largest model to.
         count: number of frames.
         sequential: match neighbours in time only.
         threads: for features; matching and mapping use one, so that results repeat.
@@ -114,35 +125,54 @@ def _run(pycolmap: Any, task: SfmTask, database: Path, progress: Progress) -> Sf
 
 
 def _extract(pycolmap: Any, task: SfmTask, database: Path) -> None:
-    every = [f"{index:05d}.png" for index in range(task.count)]
-    step = max(1, task.count // _PROBED_FRAMES)
-    probe = task.scratch / "probe.db"
-    _extract_from(pycolmap, task, probe, every[::step], enlarged=False)
-    rich = float(np.median(feature_counts(probe))) >= _RICH
-    _extract_from(pycolmap, task, database, every, enlarged=not rich)
+    every = _names(task)
+    _import(pycolmap, task, database, every)
+    # Features of the probed frames stay, and are not looked for again.
+    _extract_from(pycolmap, task, database, every[:: max(1, task.count // _PROBED_FRAMES)])
+    if float(np.median(feature_counts(database))) >= _RICH:
+        _extract_from(pycolmap, task, database, every)
+        return
+    for file in task.scratch.glob(f"{database.name}*"):  # its journal too
+        file.unlink()
+    _import(pycolmap, task, database, every)
+    _extract_from(pycolmap, task, database, every, enlarged=True)
+
+
+def _names(task: SfmTask) -> list[str]:
+    return [f"{index:05d}.png" for index in range(task.count)]
+
+
+def _import(pycolmap: Any, task: SfmTask, database: Path, names: list[str]) -> None:
+    # Else pictures are numbered as threads finish them, and no two runs are alike.
+    pycolmap.Database.open(database).close()
+    pycolmap.import_images(
+        database,
+        task.frames,
+        camera_mode=pycolmap.CameraMode.SINGLE,
+        image_names=names,
+        options=_reader(pycolmap),
+    )
+
+
+def _reader(pycolmap: Any) -> Any:
+    reader = pycolmap.ImageReaderOptions()
+    reader.camera_model = "SIMPLE_RADIAL"
+    return reader
 
 
 def _extract_from(
-    pycolmap: Any, task: SfmTask, database: Path, names: list[str], *, enlarged: bool
+    pycolmap: Any, task: SfmTask, database: Path, names: list[str], *, enlarged: bool = False
 ) -> None:
     options = pycolmap.FeatureExtractionOptions()
     options.num_threads = task.threads
     options.sift.max_num_features = _FEATURES if enlarged else _RICH_FEATURES
     options.sift.first_octave = -1 if enlarged else 0
-    reader = pycolmap.ImageReaderOptions()
-    reader.camera_model = "SIMPLE_RADIAL"
-    single = pycolmap.CameraMode.SINGLE
-    # Else pictures are numbered as threads finish them, and no two runs are alike.
-    pycolmap.Database.open(database).close()
-    pycolmap.import_images(
-        database, task.frames, camera_mode=single, image_names=names, options=reader
-    )
     pycolmap.extract_features(
         database,
         task.frames,
         image_names=names,
-        camera_mode=single,
-        reader_options=reader,
+        camera_mode=pycolmap.CameraMode.SINGLE,
+        reader_options=_reader(pycolmap),
         extraction_options=options,
         device=pycolmap.Device.cpu,
     )
@@ -150,8 +180,8 @@ def _extract_from(
 
 def _match(pycolmap: Any, task: SfmTask, database: Path) -> None:
     options = pycolmap.FeatureMatchingOptions()
-    # One that matches beside one that verifies. Two that match share an index that is not safe:
-    # of 297 pairs 4 lost up to 95 % of their matches, others in each run.
+    # One that matches beside one that verifies, which is as much work. With two that match, some
+    # pairs had other matches in each run; with one all are the same, however they are blocked.
     options.num_threads = 1
     verification = pycolmap.TwoViewGeometryOptions()
     verification.ransac.random_seed = task.seed
@@ -160,24 +190,31 @@ def _match(pycolmap: Any, task: SfmTask, database: Path) -> None:
         "verification_options": verification,
         "device": pycolmap.Device.cpu,
     }
-    if task.sequential:
-        pairing = pycolmap.SequentialPairingOptions()
-        pairing.overlap = _OVERLAP
-        pairing.loop_detection = False
-        pycolmap.match_sequential(database, pairing_options=pairing, **shared)
-    else:
+    if not task.sequential:
         pycolmap.match_exhaustive(database, **shared)
+        return
+    # COLMAP's own sequential matching ends each frame's pairs before it begins the next frame's.
+    names = _names(task)
+    pairing = pycolmap.ImportedPairingOptions()
+    pairing.block_size = _PAIRS_A_BLOCK
+    pairing.match_list_path = task.scratch / "pairs.txt"
+    pairs = pairs_in_time(task.count)
+    pairing.match_list_path.write_text("".join(f"{names[a]} {names[b]}\n" for a, b in pairs))
+    pycolmap.match_image_pairs(database, pairing_options=pairing, **shared)
 
 
 def _map(pycolmap: Any, task: SfmTask, database: Path, progress: Progress) -> list[Any]:
     options = pycolmap.IncrementalPipelineOptions()
+    # A bundle adjustment by two threads sums in another order in every run, from its first step on.
     options.num_threads = 1
     options.random_seed = task.seed
     options.min_model_size = 3
     options.extract_colors = False
     options.triangulation.random_seed = task.seed
     options.mapper.random_seed = task.seed
-    options.ba_global_function_tolerance = TOLERANCE
+    options.ba_global_frames_ratio = options.ba_global_points_ratio = _GLOBAL_GROWTH
+    options.ba_global_function_tolerance = _GLOBAL_TOLERANCE
+    options.ba_global_max_refinements = _GLOBAL_REFINEMENTS
     registered = 2
 
     def one_more() -> None:

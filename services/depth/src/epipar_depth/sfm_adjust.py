@@ -13,9 +13,10 @@ _LEAST_FRAMES_FOR_CENTRE = 20  # below, the principal point stays in the middle
 _MOST_CENTRE_SHIFT = 0.05  # of the longer side; beyond, the adjustment is not believed
 _FINAL_REPROJECTION_PX = 1.0
 _FINAL_LOSS_PX = 0.25  # about what a good observation is off; beyond it, one counts less and less
-_FINAL_ROUNDS = 3
 _FINAL_ANGLE_DEG = 1.0
-TOLERANCE = 1e-5  # relative gain below which an adjustment ends
+# Relative gain below which each round ends. What the first is told to drop bends the path if it
+# ends early; after it little is left to gain.
+_FINAL_TOLERANCES = (1e-5, 1e-4)
 
 
 def refine(pycolmap: Any, model: Any) -> Any:
@@ -42,9 +43,9 @@ def _adjust(pycolmap: Any, model: Any, *, free_centre: bool) -> None:
     options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
     options.ceres.loss_function_scale = _FINAL_LOSS_PX
     options.ceres.solver_options.num_threads = 1
-    options.ceres.solver_options.function_tolerance = TOLERANCE
     options.ceres.solver_options.max_num_iterations = 40
-    for _ in range(_FINAL_ROUNDS):
+    for tolerance in _FINAL_TOLERANCES:
+        options.ceres.solver_options.function_tolerance = tolerance
         pycolmap.bundle_adjustment(model, options)
         pycolmap.ObservationManager(model).filter_all_points3D(
             _FINAL_REPROJECTION_PX, _FINAL_ANGLE_DEG

@@ -16,7 +16,8 @@ Progress = Callable[[str, int, int], None]
 
 STAGES = ("features", "matching", "mapping")
 LOG_NAME = "colmap.log"
-_STEP = re.compile(r"(Processed file|Processing image|Processing block) \[(\d+)")
+_FILE = re.compile(r"Processed file \[(\d+)")
+_BLOCK = re.compile(r"Processing block \[(\d+)/(\d+)")  # of image pairs, as it begins
 
 
 class Forward:
@@ -57,7 +58,7 @@ def _follow(log: Path, done: threading.Event, progress: Progress, total: int) ->
     with log.open("r", encoding="utf-8", errors="replace") as stream:
         while not done.wait(0.5):
             for line in stream:
-                found = _STEP.search(line)
-                if found:
-                    stage = "features" if found[1] == "Processed file" else "matching"
-                    progress(stage, min(int(found[2]), total), total)
+                if found := _FILE.search(line):
+                    progress("features", min(int(found[1]), total), total)
+                elif found := _BLOCK.search(line):
+                    progress("matching", (int(found[1]) - 1) * total // int(found[2]), total)

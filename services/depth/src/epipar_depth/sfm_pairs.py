@@ -1,4 +1,4 @@
-"""What COLMAP's database says of features and image pairs once it has matched them."""
+"""Image pairs: which are matched, and what COLMAP's database says of them once they are."""
 
 from __future__ import annotations
 
@@ -10,6 +10,13 @@ import numpy as np
 from epipar_scene.arrays import F64
 
 _VERIFIED_INLIERS = 15
+_DOUBLINGS = 10  # of the distance in time at which frames are matched
+
+
+def pairs_in_time(count: int) -> list[tuple[int, int]]:
+    """Return which of so many frames are matched: those 1, 2, 4 ... 512 apart, by the first."""
+    distances = [2**doubling for doubling in range(_DOUBLINGS)]
+    return [(a, a + step) for a in range(count) for step in distances if a + step < count]
 
 
 def verified_pairs(database: Path) -> list[tuple[int, F64 | None]]:

@@ -18,7 +18,7 @@ import numpy as np
 from epipar_depth.match import Matched
 from epipar_depth.reconstruction import Reconstruction
 from epipar_kit.errors import CorruptArtifactError
-from epipar_scene.arrays import F32, U8, Bools
+from epipar_scene.arrays import F32, I64, U8, Bools
 from epipar_scene.atomic import atomic_file
 
 _UNIQUENESS_SCALE = 100.0  # uniqueness 1.00 .. 3.55 in a byte
@@ -66,6 +66,26 @@ class Kept:
         return np.where(self.keep, self.depth, np.float32(0))
 
 
+@dataclass(frozen=True, slots=True)
+class Fused:
+    """What all views together know of a view; all (H, W).
+
+    Attributes:
+        depth: of every pixel that may be accepted, else 0.
+        confidence: uint8 probability that it is right, in 255ths; 0 exactly where depth is.
+    """
+
+    depth: F32
+    confidence: U8
+
+    @property
+    def counts(self) -> I64:
+        """(256,) how many pixels have each confidence; none has 0."""
+        counts = np.bincount(self.confidence.ravel(), minlength=256)
+        counts[0] = 0
+        return counts
+
+
 class WorkFolder:
     """Paths and formats of the unfinished work in ``<scene>/.mvs``."""
 
@@ -75,6 +95,7 @@ class WorkFolder:
         self.frames = self.root / "frames"
         self.matched = self.root / "matched"
         self.kept = self.root / "kept"
+        self.fused = self.root / "fused"
         self.sfm = self.root / "sfm"
         self.reconstruction = self.root / "reconstruction"
 
@@ -171,6 +192,26 @@ class WorkFolder:
             tolerance, noise = stored["judged"].tolist()
             keep, is_open = (flags & 1).astype(bool), (flags & 2).astype(bool)
             return Kept(stored["depth"], stored["confidence"], keep, is_open, tolerance, noise)
+
+    def fused_path(self, position: int) -> Path:
+        """Return where what all views say of a registered frame lies."""
+        return self.fused / f"{position:05d}.npz"
+
+    def save_fused(self, position: int, fused: Fused) -> None:
+        """Write what all views say of a registered frame."""
+        self.fused.mkdir(parents=True, exist_ok=True)
+        with atomic_file(self.fused_path(position)) as stream:
+            np.savez(stream, depth=fused.depth, confidence=fused.confidence, counts=fused.counts)
+
+    def load_fused(self, position: int) -> Fused:
+        """Read what save_fused wrote."""
+        with np.load(self.fused_path(position), allow_pickle=False) as stored:
+            return Fused(stored["depth"], stored["confidence"])
+
+    def load_counts(self, position: int) -> I64:
+        """Read the counts of what save_fused wrote, and nothing else."""
+        with np.load(self.fused_path(position), allow_pickle=False) as stored:
+            return np.asarray(stored["counts"], np.int64)
 
     def write_json(self, name: str, value: dict[str, Any]) -> None:
         """Write one small JSON object."""
