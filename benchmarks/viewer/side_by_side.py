@@ -2,14 +2,16 @@
 
 ``python -m benchmarks.viewer.side_by_side SCENE PICTURE [--view CAMERA] [--view X,Y,Z,X,Y,Z]``: a view
 is the number of a camera, or where the eye is and what it looks at, in the viewer's axes; "start" is
-where the viewer begins. SCENE is a scene folder that has been exported and completed:
+where the viewer begins. SCENE is a scene folder that is made, exported and completed so:
 
+    epipar reconstruct CLIP -o SCENE
     epipar export SCENE -o SCENE/exports/surface --surface
     epipar complete SCENE
     epipar export SCENE/completions/default -o SCENE/completions/default/exports/surface --surface
 
 It needs ``make viewer`` and Chromium. In docs/pictures, surface_sample.jpg has the views "start" and
-"-1.6,0.7,-0.1,0.1,-0.3,-2.2", surface_office.jpg the cameras 8 and 45.
+"-1.6,0.7,-0.1,0.1,-0.3,-2.2", surface_office.jpg the cameras 8 and 45. A view that begins with a minus needs the equals sign:
+``--view=-1.6,…``.
 """
 
 from __future__ import annotations
