@@ -10,8 +10,8 @@ where the viewer begins. SCENE is a scene folder that is made, exported and comp
     epipar export SCENE/completions/default -o SCENE/completions/default/exports/surface --surface
 
 It needs ``make viewer`` and Chromium. In docs/pictures, surface_sample.jpg has the views "start" and
-"-1.6,0.7,-0.1,0.1,-0.3,-2.2", surface_office.jpg the cameras 8 and 45. A view that begins with a minus needs the equals sign:
-``--view=-1.6,…``.
+"-1.6,0.7,-0.1,0.1,-0.3,-2.2", surface_office.jpg the cameras 8 and 45. A view that begins with a
+minus needs the equals sign: ``--view=-1.6,…``.
 """
 
 from __future__ import annotations
@@ -97,8 +97,10 @@ def serving(scene: Path) -> Iterator[str]:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
         if server.stdout is None:
             raise RuntimeError("the file server has no output")
-        yield json.loads(server.stdout.readline())["address"]
-        server.terminate()
+        try:
+            yield json.loads(server.stdout.readline())["address"]
+        finally:
+            server.terminate()
 
 
 def drawn(page: Page, site: str, root: str, extra: str, views: list[Any]) -> Iterator[Image.Image]:
@@ -108,6 +110,10 @@ def drawn(page: Page, site: str, root: str, extra: str, views: list[Any]) -> Ite
     page.goto(f"{site}/#/view?{query}&cameras=/files/transforms.json{extra}")
     page.wait_for_selector("epipar-viewer")
     page.evaluate("async () => { await document.querySelector('epipar-viewer').whenSettled(); }")
+    shown = page.evaluate("document.querySelector('epipar-viewer').surface")
+    wanted_layer = "surface" if "as=surface" in extra else "points"
+    if shown != wanted_layer:
+        raise RuntimeError(f"the viewer shows {shown}, not {wanted_layer}: run `make viewer` anew")
     for wanted in views:
         data, state = page.evaluate(_LOOK, wanted)
         print(root, extra, wanted, state, flush=True)
