@@ -14,9 +14,11 @@ _MOST_CENTRE_SHIFT = 0.05  # of the longer side; beyond, the adjustment is not b
 _FINAL_REPROJECTION_PX = 1.0
 _FINAL_LOSS_PX = 0.25  # about what a good observation is off; beyond it, one counts less and less
 _FINAL_ANGLE_DEG = 1.0
-# Relative gain below which each round ends. What the first is told to drop bends the path if it
-# ends early; after it little is left to gain.
-_FINAL_TOLERANCES = (1e-5, 1e-4)
+_FINAL_ROUNDS = 3
+# Relative gain below which a round ends, and its most steps. Where the camera hardly turns, focal
+# length and path trade off along a flat valley: ended at 1e-5, it may stay far from the truth.
+_FINAL_TOLERANCE = 1e-6
+_FINAL_STEPS = 100
 
 
 def refine(pycolmap: Any, model: Any) -> Any:
@@ -43,9 +45,9 @@ def _adjust(pycolmap: Any, model: Any, *, free_centre: bool) -> None:
     options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
     options.ceres.loss_function_scale = _FINAL_LOSS_PX
     options.ceres.solver_options.num_threads = 1
-    options.ceres.solver_options.max_num_iterations = 40
-    for tolerance in _FINAL_TOLERANCES:
-        options.ceres.solver_options.function_tolerance = tolerance
+    options.ceres.solver_options.function_tolerance = _FINAL_TOLERANCE
+    options.ceres.solver_options.max_num_iterations = _FINAL_STEPS
+    for _ in range(_FINAL_ROUNDS):
         pycolmap.bundle_adjustment(model, options)
         pycolmap.ObservationManager(model).filter_all_points3D(
             _FINAL_REPROJECTION_PX, _FINAL_ANGLE_DEG
