@@ -36,7 +36,7 @@ def estimate_poses(
         selection: what they are.
         sequential: match neighbours in time only; None: a video, or more than 50 photos.
         seed: of everything random.
-        threads: for features; results do not depend on it.
+        threads: for features and the last adjustment; results do not depend on it.
         progress: told (stage, done, total).
 
     Raises:

@@ -49,7 +49,8 @@ class SfmTask:
         result: folder to write the largest model to.
         count: number of frames.
         sequential: match neighbours in time only.
-        threads: for features; matching and mapping use one, so that results repeat.
+        threads: for features and the last adjustment; matching and mapping use one, so that
+            results repeat.
         seed: of RANSAC and mapping.
     """
 
@@ -111,7 +112,7 @@ def _run(pycolmap: Any, task: SfmTask, database: Path, progress: Progress) -> Sf
     turn = turn_residual([homography for _, homography in pairs if homography is not None], size)
     if not models:
         return SfmOutcome((), len(pairs), flat, turn, True, 0.0, 0.0)
-    best = refine(pycolmap, models[0])
+    best = refine(pycolmap, models[0], task.threads)
     angle, error = median_angle_deg(best), float(best.compute_mean_reprojection_error())
     (camera,) = best.cameras.values()
     focal, radial = camera.params[0] / max(size), camera.params[3]
