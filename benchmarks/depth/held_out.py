@@ -67,7 +67,7 @@ def main() -> None:
 
 def _row(room: tuple[int, int, int, float, float], folder: Path, frames: int) -> str:
     seed, _, plain, noise, _ = room
-    _render(room, folder, frames)
+    render_room(room, folder, frames)
     clip, output = folder / "clip.mp4", folder / "scene"
     MvsEngine().run(DepthRequest(clip, output, sha256_of_input(clip)), lambda *_: None)
     scene = SceneFolder.open(output)
@@ -86,7 +86,7 @@ def _row(room: tuple[int, int, int, float, float], folder: Path, frames: int) ->
     )
 
 
-def _render(room: tuple[int, int, int, float, float], folder: Path, frames: int) -> None:
+def render_room(room: tuple[int, int, int, float, float], folder: Path, frames: int) -> None:
     """Write a room's video and its truth, as the sample's are."""
     seed, boxes, plain, noise, span = room
     poses = arc_poses(frames, span_m=span)
@@ -97,7 +97,7 @@ def _render(room: tuple[int, int, int, float, float], folder: Path, frames: int)
     for index, (_, depth) in enumerate(rendered):
         millimetres = np.rint(depth * 1000).astype(np.uint16)
         cv2.imwrite(str(folder / "depth" / f"{index:04d}.png"), millimetres)
-    text = json.dumps({"camera_to_world": poses.tolist()})
+    text = json.dumps({"camera_to_world": poses.tolist(), "K": CAMERA.matrix().tolist()})
     (folder / "ground_truth.json").write_text(text, encoding="utf-8")
 
 

@@ -240,9 +240,9 @@ def test_a_colmap_model_ends_where_colmap_ends_it(monkeypatch: pytest.MonkeyPatc
     pixels = bundle.seen.pixels + random.normal(0, 0.1, bundle.seen.pixels.shape)
     monkeypatch.setattr(sfm_adjust, "_LEAST_FRAMES_FOR_CENTRE", 3)
     ends = []
-    for most in (16_000_000, 0):
-        monkeypatch.setattr(sfm_adjust, "_MOST_ENTRIES", most)
-        model = sfm_adjust.refine(pycolmap, colmap_model(with_pixels(bundle, pixels)), 2)
+    for most in (sfm_adjust.MOST_ENTRIES, 0):
+        model = colmap_model(with_pixels(bundle, pixels))
+        model = sfm_adjust.refine(pycolmap, model, 2, most_entries=most)
         (camera,) = model.cameras.values()
         ends.append((camera.params.copy(), model.compute_mean_reprojection_error()))
     (own, own_error), (theirs, their_error) = ends

@@ -101,13 +101,13 @@ def run_sfm(task: SfmTask, progress: Progress) -> SfmOutcome:
 
 
 def _run(pycolmap: Any, task: SfmTask, database: Path, progress: Progress) -> SfmOutcome:
-    _extract(pycolmap, task, database)
+    extract(pycolmap, task, database)
     progress("features", task.count, task.count)
-    _match(pycolmap, task, database)
+    match(pycolmap, task, database)
     progress("matching", task.count, task.count)
     pairs = verified_pairs(database)
     flat = sum(config in _NO_PARALLAX_CONFIGS for config, _ in pairs)
-    models = _map(pycolmap, task, database, progress)
+    models = map_models(pycolmap, task, database, progress)
     size = picture_size(database)
     turn = turn_residual([homography for _, homography in pairs if homography is not None], size)
     if not models:
@@ -123,7 +123,8 @@ def _run(pycolmap: Any, task: SfmTask, database: Path, progress: Progress) -> Sf
     return SfmOutcome(sizes, len(pairs), flat, turn, plausible, angle, error)
 
 
-def _extract(pycolmap: Any, task: SfmTask, database: Path) -> None:
+def extract(pycolmap: Any, task: SfmTask, database: Path) -> None:
+    """Write the features of every frame to a new database."""
     every = _names(task)
     _import(pycolmap, task, database, every)
     # Features of the probed frames stay, and are not looked for again.
@@ -177,7 +178,8 @@ def _extract_from(
     )
 
 
-def _match(pycolmap: Any, task: SfmTask, database: Path) -> None:
+def match(pycolmap: Any, task: SfmTask, database: Path) -> None:
+    """Match the frames in the database, and verify the pairs."""
     options = pycolmap.FeatureMatchingOptions()
     # One that matches beside one that verifies, which is as much work. With two that match, some
     # pairs had other matches in each run; with one all are the same, however they are blocked.
@@ -202,7 +204,8 @@ def _match(pycolmap: Any, task: SfmTask, database: Path) -> None:
     pycolmap.match_image_pairs(database, pairing_options=pairing, **shared)
 
 
-def _map(pycolmap: Any, task: SfmTask, database: Path, progress: Progress) -> list[Any]:
+def map_models(pycolmap: Any, task: SfmTask, database: Path, progress: Progress) -> list[Any]:
+    """Return COLMAP's models of the matched frames, largest first."""
     options = pycolmap.IncrementalPipelineOptions()
     # A bundle adjustment by two threads ends elsewhere in every run, from its first step on.
     options.num_threads = 1

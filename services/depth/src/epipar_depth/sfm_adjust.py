@@ -24,13 +24,18 @@ _FINAL_ROUNDS = 3
 # length and path trade off along a flat valley: ended at 1e-5, it may stay far from the truth.
 _FINAL_TOLERANCE = 1e-6
 _FINAL_STEPS = 100
-# Most numbers in the equations of the cameras, 8 bytes each. COLMAP solves larger ones iteratively,
-# in less memory.
-_MOST_ENTRIES = 16_000_000
+MOST_ENTRIES = 16_000_000
 
 
-def refine(pycolmap: Any, model: Any, threads: int) -> Any:
+def refine(pycolmap: Any, model: Any, threads: int, *, most_entries: int = MOST_ENTRIES) -> Any:
     """Adjust all once more, robustly, the principal point too where frames are enough.
+
+    Args:
+        pycolmap: the module.
+        model: COLMAP's; changed.
+        threads: how many.
+        most_entries: in the equations of the cameras, 8 bytes each; larger ones are left to COLMAP,
+            which solves them iteratively, in less memory.
 
     Returns:
         The adjusted model; with the principal point in the middle if it would stray too far. It is
@@ -39,20 +44,22 @@ def refine(pycolmap: Any, model: Any, threads: int) -> Any:
     (camera,) = model.cameras.values()
     before = pycolmap.Reconstruction(model)
     free_centre = model.num_reg_images() >= _LEAST_FRAMES_FOR_CENTRE
-    _adjust(pycolmap, model, threads, free_centre=free_centre)
+    _adjust(pycolmap, model, threads, most_entries, free_centre=free_centre)
     shift = np.hypot(camera.params[1] - camera.width / 2, camera.params[2] - camera.height / 2)
     if shift > _MOST_CENTRE_SHIFT * max(camera.width, camera.height):
-        _adjust(pycolmap, before, threads, free_centre=False)
+        _adjust(pycolmap, before, threads, most_entries, free_centre=False)
         return before
     return model
 
 
-def _adjust(pycolmap: Any, model: Any, threads: int, *, free_centre: bool) -> None:
+def _adjust(
+    pycolmap: Any, model: Any, threads: int, most_entries: int, *, free_centre: bool
+) -> None:
     for _ in range(_FINAL_ROUNDS):
         read = _Model(model)
         if not read.bundle.seen.owners.size:
             return
-        if entries(read.bundle) > _MOST_ENTRIES:
+        if entries(read.bundle) > most_entries:
             _adjust_by_colmap(pycolmap, model, free_centre=free_centre)
         else:
             adjusted = adjust(
