@@ -1,7 +1,8 @@
-"""The last adjustment of the poses, by this engine and by COLMAP's (Ceres), from the same models.
+"""Mapping and the last adjustment of the poses, by this engine and by COLMAP (Ceres).
 
-``python -m benchmarks.depth.adjusting [--write]`` maps the sample, the office where it is there,
-rooms held out and a walk once, and adjusts each model in a process of its own: three rounds, Cauchy
+``python -m benchmarks.depth.adjusting [--write]`` matches the sample, the office where it is there,
+rooms held out and a walk once. Each way maps them in a process of its own; each model is then
+adjusted by this engine. From one model the last adjustment is run by each way: three rounds, Cauchy
 at 0.25 px, to a relative gain of 1e-6. ATE is the error of the camera centres in percent of the
 path. Both are given their kernels compiled; reading the model and writing it back count.
 """
@@ -32,11 +33,12 @@ from epipar_scene.similarity import umeyama
 
 RESULTS = Path(__file__).parent / "adjusting.md"
 HEAD = (
-    "| clip | frames | adjusted by | threads | CPU-s | wall s | ATE % | focal over truth |\n"
-    "|---|--:|---|--:|--:|--:|--:|--:|\n"
+    "| clip | frames | step | by | threads | CPU-s | wall s | ATE % | focal over truth |\n"
+    "|---|--:|---|---|--:|--:|--:|--:|--:|\n"
 )
 ROOM_FRAMES = 24
 WALK_FRAMES = 300
+DATABASE = "features.db"
 _ERRORS = 2  # COLMAP's log level
 
 
@@ -59,7 +61,7 @@ class Clip:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How a model is adjusted.
+    """How frames are mapped and a model is adjusted.
 
     Attributes:
         own: by this engine; else by COLMAP.
@@ -82,13 +84,14 @@ def main() -> None:
     print(HEAD, end="", flush=True)
     with tempfile.TemporaryDirectory() as temporary:
         for clip in _clips(Path(temporary)):
-            model = Path(temporary) / clip.name / "model"
-            run_alone(partial(_map, clip, model), _unheard)
-            run_alone(partial(_adjust, clip, model, WAYS[-1]), _unheard)  # compiles
-            for way in WAYS:
-                row = run_alone(partial(_adjust, clip, model, way), _unheard)
-                print(row, flush=True)
-                table += row + "\n"
+            scratch = Path(temporary) / clip.name / "scratch"
+            run_alone(partial(_match, clip, scratch), _unheard)
+            for step in (_map, _adjust):
+                run_alone(partial(step, clip, scratch, WAYS[-1]), _unheard)  # compiles
+                for way in WAYS:
+                    row = run_alone(partial(step, clip, scratch, way), _unheard)
+                    print(row, flush=True)
+                    table += row + "\n"
     if arguments.write:
         RESULTS.write_text(table)
 
@@ -121,30 +124,70 @@ def _of_video(folder: Path, name: str, video: Path, truth_path: Path) -> Clip:
     return Clip(name, work.frames, np.array(truth["camera_to_world"]), float(truth["K"][0][0]))
 
 
-def _map(clip: Clip, model: Path, _: Any) -> None:
-    """Write the largest model as it is before its last adjustment."""
+def _match(clip: Clip, scratch: Path, _: Any) -> None:
     import pycolmap
 
     pycolmap.logging.minloglevel = _ERRORS
-    model.mkdir(parents=True)
-    scratch = model.with_name("scratch")
-    scratch.mkdir()
-    task = SfmTask(clip.frames, scratch, model, len(clip.poses), True, usable_cores(), 0)
-    database = scratch / "features.db"
+    scratch.mkdir(parents=True)
+    task = _task(clip, scratch, usable_cores())
     pycolmap.set_random_seed(task.seed)
-    extract(pycolmap, task, database)
-    match(pycolmap, task, database)
-    map_models(pycolmap, task, database, _unheard)[0].write(model)
+    extract(pycolmap, task, scratch / DATABASE)
+    match(pycolmap, task, scratch / DATABASE)
 
 
-def _adjust(clip: Clip, path: Path, way: Way, _: Any) -> str:
+def _task(clip: Clip, scratch: Path, threads: int) -> SfmTask:
+    return SfmTask(clip.frames, scratch, scratch / "result", len(clip.poses), True, threads, 0)
+
+
+def _map(clip: Clip, scratch: Path, way: Way, _: Any) -> str:
+    """Map, and leave the largest model as it is before its last adjustment."""
     import pycolmap
 
     pycolmap.logging.minloglevel = _ERRORS
-    model = pycolmap.Reconstruction(path)
+    pycolmap.set_random_seed(0)
+    database, task = scratch / DATABASE, _task(clip, scratch, way.threads)
     wall, cpu = time.perf_counter(), time.process_time()
-    model = refine(pycolmap, model, way.threads, most_entries=MOST_ENTRIES if way.own else 0)
+    models = (
+        map_models(pycolmap, task, database, _unheard)
+        if way.own
+        else _mapped_by_colmap(pycolmap, task, database)
+    )
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    folder = scratch / "mapped"
+    folder.mkdir(exist_ok=True)
+    models[0].write(folder)
+    model = refine(pycolmap, models[0], scratch, usable_cores())
+    return _row(clip, "mapping", way, cpu, wall, model)
+
+
+def _mapped_by_colmap(pycolmap: Any, task: SfmTask, database: Path) -> list[Any]:
+    options = pycolmap.IncrementalPipelineOptions()
+    options.num_threads = 1  # with two no run is like another
+    options.random_seed = task.seed
+    options.min_model_size = 3
+    options.extract_colors = False
+    options.ba_global_function_tolerance = 1e-5
+    folder = task.scratch / "by colmap"
+    folder.mkdir(exist_ok=True)
+    found = pycolmap.incremental_mapping(database, task.frames, folder, options)
+    return sorted(found.values(), key=lambda model: -model.num_reg_images())
+
+
+def _adjust(clip: Clip, scratch: Path, way: Way, _: Any) -> str:
+    import pycolmap
+
+    pycolmap.logging.minloglevel = _ERRORS
+    model = pycolmap.Reconstruction(scratch / "mapped")
+    most = MOST_ENTRIES if way.own else 0
+    wall, cpu = time.perf_counter(), time.process_time()
+    model = refine(pycolmap, model, scratch, way.threads, most_entries=most)
+    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    return _row(clip, "last adjustment", way, cpu, wall, model)
+
+
+def _row(clip: Clip, step: str, way: Way, cpu: float, wall: float, model: Any) -> str:
+    import pycolmap
+
     images = [image for image in model.images.values() if image.has_pose]
     centres = np.array([image.projection_center() for image in images])
     true = clip.poses[[int(Path(image.name).stem) for image in images], :3, 3]
@@ -154,7 +197,7 @@ def _adjust(clip: Clip, path: Path, way: Way, _: Any) -> str:
     (camera,) = model.cameras.values()
     by = "this engine" if way.own else f"COLMAP {pycolmap.__version__}"
     return (
-        f"| {clip.name} | {len(images)} | {by} | {way.threads} | {cpu:.1f} | {wall:.1f} "
+        f"| {clip.name} | {len(images)} | {step} | {by} | {way.threads} | {cpu:.1f} | {wall:.1f} "
         f"| {100 * off / path_length:.3f} | {camera.params[0] / clip.focal:.4f} |"
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,14 @@ from epipar_depth import sfm_adjust
 from epipar_depth.bundle import Bundle, adjust, entries
 from epipar_depth.bundle_kernels import (
     Eliminated,
+    Problem,
     Reduced,
     eliminate_points,
     reduce_to_cameras,
     sum_costs,
 )
 from epipar_depth.bundle_residuals import LENS, State, Terms
+from epipar_depth.sfm_arrays import ModelArrays
 from epipar_depth.skyline import (
     POSE,
     Skyline,
@@ -138,12 +141,13 @@ def test_gradients_are_those_of_the_cost() -> None:
         damping=np.empty(POSE * cameras),
         lens_parts=np.empty((cameras, LENS, LENS + 1)),
     )
-    eliminate_points(0, 1, state, seen, terms, 1e4, eliminated)
-    reduce_to_cameras(0, 1, state, seen, terms, 1e4, eliminated, reduced)
+    problem = Problem(state, seen, terms)
+    eliminate_points(0, 1, problem, 1e4, eliminated)
+    reduce_to_cameras(0, 1, problem, 1e4, eliminated, reduced)
 
     def cost(changed: State) -> float:
         costs = np.empty(points)
-        sum_costs(0, 1, changed, seen, terms, costs)
+        sum_costs(0, 1, problem._replace(state=changed), costs)
         return float(costs.sum())
 
     def slope(name: str, place: tuple[int, ...], by: float) -> float:
@@ -232,7 +236,33 @@ def colmap_model(bundle: Bundle) -> Any:
     return model
 
 
-def test_a_colmap_model_ends_where_colmap_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_colmap_model_is_read_and_written_back(tmp_path: Path) -> None:
+    import pycolmap
+
+    _, bundle = scene()
+    model = colmap_model(bundle)
+    read = ModelArrays(model, tmp_path)
+    for mine, theirs in zip(read.bundle.seen, bundle.seen, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    moved = bundle.state._replace(
+        shifts=bundle.state.shifts + 0.25, lens=LENS_TRUE, points=bundle.state.points * 2
+    )
+    read.write_back(pycolmap, moved)
+    for mine, theirs in zip(ModelArrays(model, tmp_path).bundle.state, moved, strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=1e-12)
+
+
+def test_a_colmap_model_without_points_is_read_as_none(tmp_path: Path) -> None:
+    _, bundle = scene()
+    model = colmap_model(bundle)
+    for point in list(model.points3D):
+        model.delete_point3D(point)
+    assert ModelArrays(model, tmp_path).bundle.seen.owners.size == 0
+
+
+def test_a_colmap_model_ends_where_colmap_ends_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     import pycolmap
 
     _, bundle = scene()
@@ -242,7 +272,7 @@ def test_a_colmap_model_ends_where_colmap_ends_it(monkeypatch: pytest.MonkeyPatc
     ends = []
     for most in (sfm_adjust.MOST_ENTRIES, 0):
         model = colmap_model(with_pixels(bundle, pixels))
-        model = sfm_adjust.refine(pycolmap, model, 2, most_entries=most)
+        model = sfm_adjust.refine(pycolmap, model, tmp_path, 2, most_entries=most)
         (camera,) = model.cameras.values()
         ends.append((camera.params.copy(), model.compute_mean_reprojection_error()))
     (own, own_error), (theirs, their_error) = ends

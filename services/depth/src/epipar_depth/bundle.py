@@ -17,6 +17,7 @@ import numpy as np
 
 from epipar_depth.bundle_kernels import (
     Eliminated,
+    Problem,
     Reduced,
     Sightings,
     eliminate_points,
@@ -196,14 +197,15 @@ class _Adjustment:
 
     def _cost(self, state: State) -> float:
         costs = np.empty(len(state.points))
-        self._each(sum_costs, state, self._seen, self._terms, costs)
+        self._each(sum_costs, Problem(state, self._seen, self._terms), costs)
         return float(np.sum(costs))
 
     def _step(self, state: State, radius: float) -> tuple[State | None, float]:
         """Return the state after a step, if there is one, and the gain the equations promise."""
         points, reduced = self._points, self._reduced
-        self._each(eliminate_points, state, self._seen, self._terms, radius, points)
-        self._each(reduce_to_cameras, state, self._seen, self._terms, radius, points, reduced)
+        problem = Problem(state, self._seen, self._terms)
+        self._each(eliminate_points, problem, radius, points)
+        self._each(reduce_to_cameras, problem, radius, points, reduced)
         lens = self._lens_equations(radius)
         if not self._factor():
             return None, np.inf

@@ -54,6 +54,20 @@ class Sightings(NamedTuple):
     of_cameras: I64
 
 
+class Problem(NamedTuple):
+    """Where cameras, lens and points are, and what is minimised.
+
+    Attributes:
+        state: cameras, lens and points.
+        seen: the observations.
+        terms: the loss, and what is free.
+    """
+
+    state: State
+    seen: Sightings
+    terms: Terms
+
+
 class Eliminated(NamedTuple):
     """What eliminating the points leaves.
 
@@ -95,10 +109,9 @@ class Reduced(NamedTuple):
 
 
 @njit(nogil=True, error_model="numpy", cache=True)
-def sum_costs(
-    first: int, step: int, state: State, seen: Sightings, terms: Terms, costs: F64
-) -> None:
+def sum_costs(first: int, step: int, problem: Problem, costs: F64) -> None:
     """Write half the robust squared error of each point's observations to costs, (points,)."""
+    state, seen, terms = problem
     pinhole = np.empty(5)
     for point in range(first, len(state.points), step):
         total = 0.0
@@ -112,15 +125,10 @@ def sum_costs(
 
 @njit(nogil=True, error_model="numpy", cache=True)
 def eliminate_points(
-    first: int,
-    step: int,
-    state: State,
-    seen: Sightings,
-    terms: Terms,
-    radius: float,
-    out: Eliminated,
+    first: int, step: int, problem: Problem, radius: float, out: Eliminated
 ) -> None:
     """Factor each point's V, damped by 1 / radius, and write all of ``out``."""
+    state, seen, terms = problem
     pinhole, jacobian, gradient = np.empty(5), np.empty((2, COLUMNS)), np.empty(COLUMNS)
     square = np.empty((_POINT, _POINT))
     for point in range(first, len(state.points), step):
@@ -157,16 +165,10 @@ def eliminate_points(
 
 @njit(nogil=True, error_model="numpy", cache=True)
 def reduce_to_cameras(
-    first: int,
-    step: int,
-    state: State,
-    seen: Sightings,
-    terms: Terms,
-    radius: float,
-    points: Eliminated,
-    out: Reduced,
+    first: int, step: int, problem: Problem, radius: float, points: Eliminated, out: Reduced
 ) -> None:
     """Write each camera's part of ``out``, but the skyline's shape, which is given."""
+    state, seen, terms = problem
     pinhole, jacobian, gradient = np.empty(5), np.empty((2, COLUMNS)), np.empty(COLUMNS)
     for camera in range(first, len(state.shifts), step):
         row = POSE * camera

@@ -44,7 +44,7 @@ from epipar_scene.writer import SceneWriter
 
 CAPABILITIES = Capabilities(
     name="mvs",
-    version="1.3.1",
+    version="1.3.2",
     description="Structure from motion and multi-view stereo; needs no weights and no GPU.",
     licence="Apache-2.0",
     needs_gpu=False,

@@ -14,6 +14,7 @@ import numpy as np
 
 from epipar_depth.sfm_adjust import refine
 from epipar_depth.sfm_log import LOG_NAME, Forward, Progress, watched
+from epipar_depth.sfm_mapping import Mapping
 from epipar_depth.sfm_model import median_angle_deg, reconstruction_of
 from epipar_depth.sfm_pairs import (
     feature_counts,
@@ -30,9 +31,6 @@ _PROBED_FRAMES = 6
 _RICH = 900  # features that most of the probed frames must have
 _RICH_FEATURES = 1024
 _PAIRS_A_BLOCK = 100  # matched and verified side by side, then written
-# Relative gain below which adjusting all frames ends while mapping. At 1e-4, and where all are
-# adjusted less often, maps of harder clips fall apart (benchmarks/depth/README.md).
-_GLOBAL_TOLERANCE = 1e-5
 # COLMAP's TwoViewGeometry: planar, panoramic, or one of the two.
 _NO_PARALLAX_CONFIGS = (4, 5, 6)
 _FOCAL_RANGE = (0.3, 5.0)  # of the longer side; a lens outside was invented by the adjustment
@@ -112,7 +110,7 @@ def _run(pycolmap: Any, task: SfmTask, database: Path, progress: Progress) -> Sf
     turn = turn_residual([homography for _, homography in pairs if homography is not None], size)
     if not models:
         return SfmOutcome((), len(pairs), flat, turn, True, 0.0, 0.0)
-    best = refine(pycolmap, models[0], task.threads)
+    best = refine(pycolmap, models[0], _models_folder(task), task.threads)
     angle, error = median_angle_deg(best), float(best.compute_mean_reprojection_error())
     (camera,) = best.cameras.values()
     focal, radial = camera.params[0] / max(size), camera.params[3]
@@ -206,15 +204,6 @@ def match(pycolmap: Any, task: SfmTask, database: Path) -> None:
 
 def map_models(pycolmap: Any, task: SfmTask, database: Path, progress: Progress) -> list[Any]:
     """Return COLMAP's models of the matched frames, largest first."""
-    options = pycolmap.IncrementalPipelineOptions()
-    # A bundle adjustment by two threads ends elsewhere in every run, from its first step on.
-    options.num_threads = 1
-    options.random_seed = task.seed
-    options.min_model_size = 3
-    options.extract_colors = False
-    options.triangulation.random_seed = task.seed
-    options.mapper.random_seed = task.seed
-    options.ba_global_function_tolerance = _GLOBAL_TOLERANCE
     registered = 2
 
     def one_more() -> None:
@@ -222,9 +211,17 @@ def map_models(pycolmap: Any, task: SfmTask, database: Path, progress: Progress)
         registered = min(registered + 1, task.count)
         progress("mapping", registered, task.count)
 
-    models_folder = task.scratch / "models"
-    models_folder.mkdir()
-    found = pycolmap.incremental_mapping(
-        database, task.frames, models_folder, options, next_image_callback=one_more
-    )
-    return sorted(found.values(), key=lambda model: -model.num_reg_images())
+    return Mapping(
+        pycolmap,
+        database,
+        _models_folder(task),
+        threads=task.threads,
+        seed=task.seed,
+        registered=one_more,
+    ).run()
+
+
+def _models_folder(task: SfmTask) -> Path:
+    folder = task.scratch / "models"
+    folder.mkdir(exist_ok=True)
+    return folder
